@@ -1,0 +1,1 @@
+# Generation of AWS shapes from botocore's models; filled in by src/aws.
