@@ -1,0 +1,51 @@
+#pragma once
+// Turns ELBv2 objects into one HAProxy process and keeps it so. HAProxy outlives the daemon and is re-adopted.
+//
+// apply() is level-triggered: it takes everything that should be and works out the difference. Targets, their states and
+// weights go through the runtime API and map files; only listeners and rules need a (hitless) reload.
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/balancing.h"
+
+namespace watari::balancer {
+
+struct Snapshot {
+  std::vector<model::LoadBalancer> load_balancers;
+  std::vector<model::Listener> listeners;
+  std::vector<model::Rule> rules;  // default rules included
+  std::vector<model::TargetGroup> target_groups;
+  std::vector<model::Target> targets;
+  std::map<std::string, std::string> namespace_of_vpc;  // vpc id -> /run/netns name; absent: the host's
+};
+
+struct Options {
+  std::string run_directory;             // sockets, maps, configuration
+  std::string address = "127.0.0.1";     // where listeners bind
+  std::string haproxy = "haproxy";
+};
+
+class Balancer {
+ public:
+  // Called on a balancer thread whenever states or in-flight counts changed; the whole list.
+  using Observer = std::function<void(std::vector<model::TargetHealth>)>;
+
+  // Adopts a running HAProxy of this run directory, if there is one.
+  static Result<std::unique_ptr<Balancer>> start(Options options, Observer observer);
+  virtual ~Balancer() = default;
+
+  // Asynchronous; the newest snapshot wins. Problems are logged and tried again.
+  virtual void apply(Snapshot snapshot) = 0;
+  // Whether a listener could bind this port now. AlreadyExists names the holder where it can be told.
+  virtual Result<void> check_port(int port) = 0;
+  // Runs `done` (on a balancer thread) when everything applied before has taken effect in HAProxy.
+  virtual void flush(std::function<void()> done) = 0;
+  // Ends HAProxy, letting requests finish (`--stop-all`).
+  virtual void stop_all() = 0;
+};
+
+}  // namespace watari::balancer

@@ -1,0 +1,161 @@
+#pragma once
+// Clusters, services and their deployments.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html and API_ServiceDeployment.html
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fields.h"
+#include "model/scope.h"
+
+namespace watari::model {
+
+struct Cluster {
+  Scope scope;
+  std::string name;
+  std::string status = "ACTIVE";  // or INACTIVE
+  std::vector<Tag> tags;
+  std::map<std::string, std::string> settings;
+  Time created_at{};
+  WATARI_FIELDS(Cluster, scope, name, status, tags, settings, created_at)
+};
+
+enum class Strategy { Rolling, BlueGreen, Linear, Canary };
+WATARI_ENUM(Strategy, {Strategy::Rolling, "ROLLING"}, {Strategy::BlueGreen, "BLUE_GREEN"}, {Strategy::Linear, "LINEAR"},
+            {Strategy::Canary, "CANARY"})
+
+struct DeploymentConfiguration {
+  Strategy strategy = Strategy::Rolling;
+  int minimum_healthy_percent = 100;
+  int maximum_percent = 200;
+  bool circuit_breaker = false;
+  bool circuit_breaker_rollback = false;
+  Seconds bake_time{0};
+  double canary_percent = 5;
+  Seconds canary_bake_time{600};
+  double linear_step_percent = 10;
+  Seconds linear_step_bake_time{360};
+  WATARI_FIELDS(DeploymentConfiguration, strategy, minimum_healthy_percent, maximum_percent, circuit_breaker,
+                circuit_breaker_rollback, bake_time, canary_percent, canary_bake_time, linear_step_percent,
+                linear_step_bake_time)
+};
+
+// Which container port of the service's tasks a target group gets.
+struct ServiceLoadBalancer {
+  std::string target_group;            // ARN
+  std::string alternate_target_group;  // ARN: blue/green swaps between the two
+  std::string production_listener_rule, test_listener_rule, role;
+  std::string container;
+  int container_port = 0;
+  WATARI_FIELDS(ServiceLoadBalancer, target_group, alternate_target_group, production_listener_rule, test_listener_rule, role,
+                container, container_port)
+};
+
+// Name under which other tasks of the namespace reach the tasks of this service (ECS Service Connect, client alias).
+struct ServiceName {
+  std::string port_name;
+  std::string dns_name;
+  int port = 0;
+  WATARI_FIELDS(ServiceName, port_name, dns_name, port)
+};
+
+struct NetworkPlacement {
+  std::vector<std::string> subnets, security_groups;
+  bool assign_public_ip = false;
+  WATARI_FIELDS(NetworkPlacement, subnets, security_groups, assign_public_ip)
+};
+
+// What a deployment moves the service to: everything of a service that a task of it is made from.
+struct ServiceRevision {
+  std::string id;  // decimal digits, the end of the ARN
+  std::string family;
+  int revision = 0;
+  NetworkPlacement network;
+  std::vector<ServiceLoadBalancer> load_balancers;
+  std::string names_namespace;
+  std::vector<ServiceName> names;
+  std::string launch_type = "FARGATE";
+  std::map<std::string, std::string> pinned_images;  // container name -> manifest digest
+  Time created_at{};
+  WATARI_FIELDS(ServiceRevision, id, family, revision, network, load_balancers, names_namespace, names, launch_type,
+                pinned_images, created_at)
+};
+
+struct ServiceEvent {
+  std::string id;
+  Time at{};
+  std::string message;  // "(service web) has reached a steady state."
+  WATARI_FIELDS(ServiceEvent, id, at, message)
+};
+
+struct Service {
+  Scope scope;
+  std::string cluster, name;
+  std::string status = "ACTIVE";  // ACTIVE | DRAINING | INACTIVE
+  int desired_count = 0;
+  DeploymentConfiguration configuration;
+  std::string controller = "ECS";
+  Seconds health_check_grace_period{0};
+  bool enable_execute_command = false;
+  bool az_rebalancing = false;
+  std::string role;
+  std::string platform_version;
+  std::string propagate_tags;
+  ServiceRevision target;                    // where the newest deployment leads
+  std::optional<ServiceRevision> completed;  // the last revision that was deployed whole: what a rollback returns to
+  std::vector<Tag> tags;
+  std::vector<ServiceEvent> events;  // newest first, at most 100
+  std::string client_token;
+  std::string created_by;
+  Time created_at{};
+  WATARI_FIELDS(Service, scope, cluster, name, status, desired_count, configuration, controller, health_check_grace_period,
+                enable_execute_command, az_rebalancing, role, platform_version, propagate_tags, target, completed, tags,
+                events, client_token, created_by, created_at)
+};
+
+enum class DeploymentStatus {
+  Pending, InProgress, StopRequested, Stopped, Successful, RollbackRequested, RollbackInProgress, RollbackSuccessful,
+  RollbackFailed
+};
+WATARI_ENUM(DeploymentStatus, {DeploymentStatus::Pending, "PENDING"}, {DeploymentStatus::InProgress, "IN_PROGRESS"},
+            {DeploymentStatus::StopRequested, "STOP_REQUESTED"}, {DeploymentStatus::Stopped, "STOPPED"},
+            {DeploymentStatus::Successful, "SUCCESSFUL"}, {DeploymentStatus::RollbackRequested, "ROLLBACK_REQUESTED"},
+            {DeploymentStatus::RollbackInProgress, "ROLLBACK_IN_PROGRESS"},
+            {DeploymentStatus::RollbackSuccessful, "ROLLBACK_SUCCESSFUL"},
+            {DeploymentStatus::RollbackFailed, "ROLLBACK_FAILED"})
+
+enum class Stage {
+  ReconcileService, PreScaleUp, ScaleUp, PostScaleUp, TestTrafficShift, PostTestTrafficShift, ProductionTrafficShift,
+  PostProductionTrafficShift, BakeTime, CleanUp
+};
+WATARI_ENUM(Stage, {Stage::ReconcileService, "RECONCILE_SERVICE"}, {Stage::PreScaleUp, "PRE_SCALE_UP"},
+            {Stage::ScaleUp, "SCALE_UP"}, {Stage::PostScaleUp, "POST_SCALE_UP"},
+            {Stage::TestTrafficShift, "TEST_TRAFFIC_SHIFT"}, {Stage::PostTestTrafficShift, "POST_TEST_TRAFFIC_SHIFT"},
+            {Stage::ProductionTrafficShift, "PRODUCTION_TRAFFIC_SHIFT"},
+            {Stage::PostProductionTrafficShift, "POST_PRODUCTION_TRAFFIC_SHIFT"}, {Stage::BakeTime, "BAKE_TIME"},
+            {Stage::CleanUp, "CLEAN_UP"})
+
+// One move of a service from what it ran to `target`.
+struct Deployment {
+  Scope scope;
+  std::string id;  // ecs-svc/<19 digits> in the deployments list; the digits alone end the service deployment's ARN
+  std::string cluster, service;
+  ServiceRevision target;
+  std::optional<ServiceRevision> source;  // absent for the first
+  DeploymentConfiguration configuration;  // as it was when the deployment was made
+  DeploymentStatus status = DeploymentStatus::Pending;
+  Stage stage = Stage::ReconcileService;
+  Time stage_since{};
+  double production_weight = 0;  // percent of production traffic that the target has
+  std::string reason;            // why it failed or was stopped: last probe, last exit, last log lines' place
+  int failed_tasks = 0;
+  int failure_threshold = 0;
+  Time created_at{}, updated_at{};
+  std::optional<Time> started_at, finished_at;
+  WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since,
+                production_weight, reason, failed_tasks, failure_threshold, created_at, updated_at, started_at, finished_at)
+};
+
+}  // namespace watari::model

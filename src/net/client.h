@@ -1,0 +1,26 @@
+#pragma once
+// Outbound HTTP(S) over libcurl. Blocking: call it on a pool thread or in the CLI.
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "base/clock.h"
+#include "net/http.h"
+
+namespace watari::net {
+
+struct FetchOptions {
+  Millis timeout{60'000};
+  std::string ca_file;      // trust this CA besides the system's
+  std::string unix_socket;  // connect here instead of to the URL's host
+  // When set, gets the body piece by piece and Response::body stays empty; returning false aborts (Cancelled).
+  std::function<bool(std::string_view)> on_body;
+  // When set, is asked for the request body piece by piece (an empty piece ends it); Request::body is not used.
+  std::function<std::string()> body_source;
+  std::int64_t body_size = -1;  // of body_source; -1 sends it chunked
+};
+
+// `request.target` is the whole URL. Any status is a success; Unavailable when no answer came, DeadlineExceeded on timeout.
+Result<Response> fetch(const Request& request, const FetchOptions& options = {});
+
+}  // namespace watari::net

@@ -1,0 +1,92 @@
+#pragma once
+// The one image store: builder cache, registry and runtime read and write the same layers.
+//
+//   ROOT/images/blobs/sha256/<hex>       manifests, configs, layer blobs that came from outside (OCI image layout)
+//   ROOT/images/layers/<diff id hex>/fs  unpacked layers, overlay format (whiteouts are 0:0 character devices)
+//   ROOT/images/index.json               OCI image layout index;  tags are in tags/ (see oci/README.md)
+//
+// A layer that was built here has no blob: its bytes are the canonical tar of its directory (oci/layer_tar.h), made
+// when somebody pulls it. All writes go to a temporary name, fsync, rename. Thread-safe.
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fields.h"
+#include "base/result.h"
+
+namespace watari::oci {
+
+// Source: https://github.com/opencontainers/image-spec/blob/main/config.md
+struct ImageConfig {
+  std::string user, working_dir, stop_signal;
+  std::vector<std::string> env;  // NAME=value
+  std::vector<std::string> entrypoint, cmd;
+  std::vector<std::string> exposed_ports;  // "80/tcp"
+  std::vector<std::string> volumes;
+  std::map<std::string, std::string> labels;
+  std::vector<std::string> health_test;  // NONE | CMD … | CMD-SHELL …
+  Seconds health_interval{0}, health_timeout{0}, health_start_period{0};
+  int health_retries = 0;
+  std::vector<std::string> shell;
+  std::vector<std::string> on_build;
+  WATARI_FIELDS(ImageConfig, user, working_dir, stop_signal, env, entrypoint, cmd, exposed_ports, volumes, labels, health_test,
+                health_interval, health_timeout, health_start_period, health_retries, shell, on_build)
+};
+
+struct Layer {
+  std::string diff_id;  // sha256:… of the uncompressed tar
+  std::string digest;   // sha256:… of the blob as the manifest names it (equals diff_id for layers made here)
+  std::int64_t size = 0;
+  std::string media_type;
+};
+
+struct HistoryEntry {
+  std::string created_by, comment;
+  bool empty_layer = false;
+};
+
+struct Image {
+  std::string digest;  // of the manifest: sha256:…
+  std::string config_digest;
+  std::string architecture = "amd64", os = "linux";
+  std::string created;  // RFC 3339
+  ImageConfig config;
+  std::vector<Layer> layers;  // lowest first
+  std::vector<HistoryEntry> history;
+  std::int64_t size = 0;
+};
+
+struct Tagged {
+  std::string repository, tag, digest;
+  Time updated_at{};
+};
+
+class ImageStore {
+ public:
+  // Opens or creates; removes what a crash left half-written.
+  static Result<std::unique_ptr<ImageStore>> open(const std::filesystem::path& root);
+  virtual ~ImageStore() = default;
+
+  // "web", "web:1", "web@sha256:…", "sha256:…", "127.0.0.1:4566/web:1", "<account>.dkr.ecr.<region>.amazonaws.com/web:1",
+  // "docker.io/library/web": all mean the local image. Without a tag, "latest". NotFound says how to get one.
+  virtual Result<Image> resolve(const std::string& reference) const = 0;
+
+  // Directories of the layers, lowest first, unpacked when they are not yet. For overlayfs `lowerdir` (reversed). Blocking.
+  virtual Result<std::vector<std::filesystem::path>> layer_directories(const Image& image) = 0;
+
+  // Takes `directory` (overlay upper format) over as a layer by rename; it must be on the same file system. Returns the layer
+  // with its diff id; a layer that is there already is kept and `directory` removed.
+  virtual Result<Layer> add_layer(const std::filesystem::path& directory) = 0;
+  // Writes config and manifest for layers that are in the store; returns the image with its digests. Deterministic.
+  virtual Result<Image> add_image(Image image) = 0;
+
+  virtual Result<void> tag(const std::string& repository, const std::string& tag, const std::string& digest) = 0;
+  virtual Result<void> untag(const std::string& repository, const std::string& tag) = 0;
+  virtual std::vector<Tagged> tags() const = 0;
+};
+
+}  // namespace watari::oci
