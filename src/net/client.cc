@@ -1,0 +1,156 @@
+#include "net/client.h"
+
+#include <curl/curl.h>
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#include "base/strings.h"
+
+namespace watari::net {
+namespace {
+
+// One handle a thread: its connections are kept and used again.
+CURL* thread_handle() {
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+  thread_local std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle(curl_easy_init(), &curl_easy_cleanup);
+  curl_easy_reset(handle.get());
+  return handle.get();
+}
+
+struct Transfer {
+  const FetchOptions& options;
+  Response response;
+  std::string piece;      // of body_source, not yet sent
+  std::size_t sent = 0;   // of piece or of the request's body
+  std::string_view body;  // the request's, when there is no body_source
+  bool aborted = false;
+};
+
+std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  std::string_view line = trim({data, size});
+  if (line.starts_with("HTTP/")) {
+    transfer.response.headers = {};  // the final answer's headers count, not those of a 100 before it
+  } else if (auto colon = line.find(':'); colon != std::string_view::npos) {
+    transfer.response.headers.add(std::string(line.substr(0, colon)), std::string(trim(line.substr(colon + 1))));
+  }
+  return size;
+}
+
+std::size_t on_data(char* data, std::size_t, std::size_t size, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  if (!transfer.options.on_body) {
+    transfer.response.body.append(data, size);
+    return size;
+  }
+  if (transfer.options.on_body({data, size})) return size;
+  transfer.aborted = true;
+  return 0;
+}
+
+std::size_t on_send(char* into, std::size_t, std::size_t room, void* user) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  if (transfer.options.body_source && transfer.sent == transfer.piece.size()) {
+    transfer.piece = transfer.options.body_source();
+    transfer.sent = 0;
+  }
+  std::string_view from = transfer.options.body_source ? std::string_view(transfer.piece) : transfer.body;
+  auto count = std::min(room, from.size() - transfer.sent);
+  std::memcpy(into, from.data() + transfer.sent, count);
+  transfer.sent += count;
+  return count;
+}
+
+// A connection that was kept may turn out to be closed; curl then starts the body again on a new one.
+int on_seek(void* user, curl_off_t offset, int origin) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  if (transfer.options.body_source || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
+  transfer.sent = static_cast<std::size_t>(offset);
+  return CURL_SEEKFUNC_OK;
+}
+
+// A server on this machine is never behind a proxy, whatever the environment says.
+bool is_loopback(std::string_view url) {
+  auto start = url.find("://");
+  auto host = url.substr(start == std::string_view::npos ? 0 : start + 3);
+  host = host.substr(0, host.find('/'));
+  auto name = host.starts_with('[') ? host.substr(0, host.find(']') + 1) : host.substr(0, host.find(':'));
+  return name.starts_with("127.") || name == "localhost" || name.ends_with(".localhost") || name == "[::1]";
+}
+
+using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
+
+HeaderList header_list(const Headers& headers) {
+  curl_slist* list = nullptr;
+  for (const auto& [name, value] : headers.items())  // "name;" is curl's way to send an empty value
+    list = curl_slist_append(list, (value.empty() ? name + ";" : name + ": " + value).c_str());
+  if (!headers.find("expect")) list = curl_slist_append(list, "Expect:");
+  return {list, &curl_slist_free_all};
+}
+
+void set_method(CURL* curl, const Request& request, const FetchOptions& options, Transfer& transfer) {
+  bool has_body = options.body_source || !request.body.empty() || request.method == "POST" || request.method == "PUT" ||
+                  request.method == "PATCH";
+  if (request.method == "HEAD") {
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+  } else if (has_body) {
+    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
+    curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
+    curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+    curl_easy_setopt(curl, CURLOPT_SEEKDATA, &transfer);
+    auto size = options.body_source ? options.body_size : static_cast<std::int64_t>(request.body.size());
+    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
+  }
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method == "HEAD" ? nullptr : request.method.c_str());
+}
+
+Error error_of(CURLcode code, const Request& request, const FetchOptions& options, const Transfer& transfer,
+               const char* detail) {
+  auto what = std::string(*detail ? detail : curl_easy_strerror(code));
+  if (transfer.aborted) return {Code::Cancelled, request.method + " " + request.target + ": cancelled"};
+  if (code == CURLE_OPERATION_TIMEDOUT)
+    return {Code::DeadlineExceeded,
+            fmt::format("{} {}: no answer within {} ms", request.method, request.target, options.timeout.count())};
+  if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
+    return {Code::InvalidArgument, fmt::format("{}: {}", request.target, what)};
+  return {Code::Unavailable, fmt::format("{} {}: {}", request.method, request.target, what)};
+}
+
+}  // namespace
+
+Result<Response> fetch(const Request& request, const FetchOptions& options) {
+  CURL* curl = thread_handle();
+  Transfer transfer{.options = options, .body = request.body};
+  char detail[CURL_ERROR_SIZE] = "";
+  auto headers = header_list(request.headers);
+  curl_easy_setopt(curl, CURLOPT_URL, request.target.c_str());
+  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);  // what was signed is what is sent
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  if (is_loopback(request.target)) curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  if (!options.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, options.ca_file.c_str());
+  if (!options.unix_socket.empty()) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
+  set_method(curl, request, options, transfer);
+
+  auto code = curl_easy_perform(curl);
+  if (code != CURLE_OK) return fail(error_of(code, request, options, transfer, detail));
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  transfer.response.status = static_cast<int>(status);
+  return std::move(transfer.response);
+}
+
+}  // namespace watari::net

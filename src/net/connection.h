@@ -1,0 +1,44 @@
+#pragma once
+// One client connection of the server: reads requests in turn, answers them. Internal to net/.
+#include <sys/types.h>
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "net/server.h"
+
+namespace watari::net {
+
+class Connection;
+
+// What all connections of a server share. `connections` and `running_streams` are under `mutex`. A reply that comes after
+// the server has stopped still finds the io_context here.
+struct Shared {
+  boost::asio::io_context io;
+  ServerOptions options;
+  std::map<std::string, Handler> plain;          // by prefix without a trailing '/'
+  std::map<std::string, StreamHandler> streams;  // the same
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::set<Connection*> connections;
+  std::size_t running_streams = 0;
+  std::atomic<bool> stopping = false;
+};
+
+// Lives as long as its coroutine; every member function but cut() and nudge() runs on the connection's strand.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  static void start(boost::asio::ip::tcp::socket socket, std::shared_ptr<Shared> shared);
+  virtual ~Connection() = default;
+  virtual void nudge() = 0;  // any thread: when waiting for a next request, close
+  virtual void cut() = 0;    // any thread: end now, whatever is running
+};
+
+}  // namespace watari::net
