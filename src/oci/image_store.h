@@ -3,7 +3,8 @@
 //
 //   ROOT/images/blobs/sha256/<hex>       manifests, configs, layer blobs that came from outside (OCI image layout)
 //   ROOT/images/layers/<diff id hex>/fs  unpacked layers, overlay format (whiteouts are 0:0 character devices)
-//   ROOT/images/index.json               OCI image layout index;  tags are in tags/ (see oci/README.md)
+//   ROOT/images/repositories/<name>/     tags and manifests of a repository (oci/repositories.h)
+//   ROOT/images/tmp/                     what is being written; emptied at open
 //
 // A layer that was built here has no blob: its bytes are the canonical tar of its directory (oci/layer_tar.h), made
 // when somebody pulls it. All writes go to a temporary name, fsync, rename. Thread-safe.
@@ -17,6 +18,9 @@
 #include "base/clock.h"
 #include "base/fields.h"
 #include "base/result.h"
+#include "codec/stream.h"
+#include "oci/content.h"
+#include "oci/repositories.h"
 
 namespace watari::oci {
 
@@ -87,6 +91,21 @@ class ImageStore {
   virtual Result<void> tag(const std::string& repository, const std::string& tag, const std::string& digest) = 0;
   virtual Result<void> untag(const std::string& repository, const std::string& tag) = 0;
   virtual std::vector<Tagged> tags() const = 0;
+
+  // A new empty directory (0755) on the store's file system, for add_layer(). What is left of it after a crash is removed at open.
+  virtual Result<std::filesystem::path> scratch_directory() = 0;
+  // Unpacks a tar (plain, gzip or zstd) as a layer made here: for `watari base`, imports and tests.
+  virtual Result<Layer> import_layer(codec::Source tar) = 0;
+  // Stores a manifest or index as it came (a push) after checking it, and links it into the repository. What it names must be in
+  // the store: FailedPrecondition names the first blob that is missing. Returns the digest.
+  virtual Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes) = 0;
+
+  virtual Content& content() = 0;
+  virtual Repositories& repositories() = 0;
 };
+
+// One call from a directory (overlay upper format; taken over by rename) to a tagged image with that one layer.
+Result<Image> import_directory_as_image(ImageStore& store, const std::filesystem::path& directory, ImageConfig config,
+                                        const std::string& repository, const std::string& tag);
 
 }  // namespace watari::oci
