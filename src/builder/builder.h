@@ -1,0 +1,105 @@
+#pragma once
+// Builds: images from Dockerfiles and base images from Debian packages, into the one image store.
+//
+// A Builder owns ROOT/builds (contexts, one directory a build) and the cache of steps (ROOT/images/cache). Every build has a
+// thread of its own with a private mount namespace, so nothing is mounted any more when the process is gone. Thread-safe.
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fields.h"
+#include "base/result.h"
+#include "oci/image_store.h"
+
+namespace watari::builder {
+
+struct BuildRequest {
+  std::string context_id;  // of add_context()
+  std::string dockerfile = "Dockerfile";  // path in the context
+  std::string target;                     // a stage; empty builds the last one
+  std::map<std::string, std::string> build_args;
+  std::vector<std::string> tags;  // "web", "web:1"
+  bool no_cache = false;
+  WATARI_FIELDS(BuildRequest, context_id, dockerfile, target, build_args, tags, no_cache)
+};
+
+struct BaseRequest {
+  std::string name;                    // "debian": becomes name:suite
+  std::string suite = "bookworm";      // ignored for busybox
+  std::vector<std::string> packages;   // besides the minimal system
+  std::string from = "debian";         // "debian": mmdebstrap from the host's archives; "busybox": the host's static busybox
+  WATARI_FIELDS(BaseRequest, name, suite, packages, from)
+};
+
+enum class BuildStatus { Running, Succeeded, Failed, Stopped };
+enum class StepStatus { Waiting, Running, Cached, Done, Failed, Cancelled };
+
+WATARI_ENUM(BuildStatus, {BuildStatus::Running, "RUNNING"}, {BuildStatus::Succeeded, "SUCCEEDED"},
+            {BuildStatus::Failed, "FAILED"}, {BuildStatus::Stopped, "STOPPED"})
+WATARI_ENUM(StepStatus, {StepStatus::Waiting, "WAITING"}, {StepStatus::Running, "RUNNING"}, {StepStatus::Cached, "CACHED"},
+            {StepStatus::Done, "DONE"}, {StepStatus::Failed, "FAILED"}, {StepStatus::Cancelled, "CANCELLED"})
+
+struct Step {
+  int number = 0;           // from 1, over all stages that are built
+  std::string stage;        // its name, or its number from 0
+  std::string instruction;  // one line
+  int line = 0;
+  StepStatus status = StepStatus::Waiting;
+  std::int64_t milliseconds = 0;
+  std::string reason;  // why the cache had it or not
+  WATARI_FIELDS(Step, number, stage, instruction, line, status, milliseconds, reason)
+};
+
+struct LogLine {
+  int step = 0;  // 0 for the build itself
+  Time at{};
+  std::string text;
+  WATARI_FIELDS(LogLine, step, at, text)
+};
+
+struct BuildReport {
+  std::string build_id;
+  BuildStatus status = BuildStatus::Running;
+  Time started_at{}, ended_at{};
+  std::string image_digest, error;
+  std::vector<std::string> tags;
+  std::vector<Step> steps;
+  std::vector<LogLine> lines;          // from the asked position on
+  std::int64_t next_log_position = 0;  // ask with this one the next time
+  WATARI_FIELDS(BuildReport, build_id, status, started_at, ended_at, image_digest, error, tags, steps)
+};
+
+struct BuilderOptions {
+  std::filesystem::path root;            // the server's root directory
+  std::string runtime = "crun";          // any OCI runtime
+  Seconds step_timeout{3600};            // of one RUN
+  std::size_t parallel = 0;              // steps at once; 0 takes the number of cores
+};
+
+class Builder {
+ public:
+  // Sweeps what a crash left behind; builds that were running are Failed with the reason from now on.
+  static Result<std::unique_ptr<Builder>> open(BuilderOptions options, oci::ImageStore& images);
+  virtual ~Builder() = default;  // stops running builds and waits for them
+
+  // Unpacks a tar (plain or zstd-compressed) read from `read` (an empty result ends it) and returns its id: the digest of its
+  // contents, so the same files give the same context. Entries that lead outside of it are refused. Blocking.
+  using Read = std::function<Result<std::size_t>(std::span<char>)>;
+  virtual Result<std::string> add_context(const Read& read) = 0;
+
+  // Both return the build's id at once. InvalidArgument/NotFound when the request cannot be started at all.
+  virtual Result<std::string> start(BuildRequest request) = 0;
+  virtual Result<std::string> start_base(BaseRequest request) = 0;
+
+  // The report with at most 1,000 log lines from `log_position` on. NotFound for an unknown id.
+  virtual Result<BuildReport> get(const std::string& build_id, std::int64_t log_position) = 0;
+  // Kills what the build runs; its status becomes Stopped soon. No effect on a finished build.
+  virtual Result<void> stop(const std::string& build_id) = 0;
+};
+
+}  // namespace watari::builder

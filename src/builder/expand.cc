@@ -1,0 +1,262 @@
+#include "builder/expand.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace watari::builder {
+namespace {
+
+bool is_name_start(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
+bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+
+class Expander {
+ public:
+  Expander(std::string_view text, const Lookup& lookup, char escape, bool keep_quotes)
+      : text_(text), lookup_(lookup), escape_(escape), keep_quotes_(keep_quotes) {}
+
+  Result<std::string> run() { return until('\0'); }
+
+ private:
+  bool done() const { return at_ == text_.size(); }
+  Result<std::string> until(char stop);
+  Result<std::string> double_quoted();
+  Result<std::string> dollar();
+  Result<std::string> braced();
+  Result<std::string> modified(const std::string& name, std::string_view op);
+  tl::unexpected<Error> wrong(std::string_view problem) const {
+    return fail(Code::InvalidArgument, "{} in `{}`", problem, text_);
+  }
+
+  std::string_view text_;
+  const Lookup& lookup_;
+  char escape_;
+  bool keep_quotes_;
+  std::size_t at_ = 0;
+};
+
+// Everything up to an unquoted `stop` (which stays unread), or the end for '\0'.
+Result<std::string> Expander::until(char stop) {
+  std::string out;
+  while (!done() && (stop == '\0' || text_[at_] != stop)) {
+    char c = text_[at_];
+    if (c == '$') {
+      TRY(auto value, dollar());
+      out += value;
+    } else if (c == escape_) {
+      ++at_;
+      if (done()) {
+        out += c;
+        break;
+      }
+      // In a here-document only \$ and \\ are escapes, as in a shell.
+      if (keep_quotes_ && text_[at_] != '$' && text_[at_] != escape_) out += c;
+      out += text_[at_++];
+    } else if (c == '\'' && !keep_quotes_) {
+      auto end = text_.find('\'', at_ + 1);
+      if (end == std::string_view::npos) return wrong("a single quote is not closed");
+      out += text_.substr(at_ + 1, end - at_ - 1);
+      at_ = end + 1;
+    } else if (c == '"' && !keep_quotes_) {
+      TRY(auto value, double_quoted());
+      out += value;
+    } else {
+      out += c;
+      ++at_;
+    }
+  }
+  return out;
+}
+
+Result<std::string> Expander::double_quoted() {
+  std::string out;
+  ++at_;
+  while (!done() && text_[at_] != '"') {
+    char c = text_[at_];
+    if (c == '$') {
+      TRY(auto value, dollar());
+      out += value;
+    } else if (c == escape_ && at_ + 1 < text_.size()) {
+      char next = text_[at_ + 1];
+      if (next != '"' && next != '$' && next != escape_) out += c;
+      out += next;
+      at_ += 2;
+    } else {
+      out += c;
+      ++at_;
+    }
+  }
+  if (done()) return wrong("a double quote is not closed");
+  ++at_;
+  return out;
+}
+
+Result<std::string> Expander::dollar() {
+  ++at_;
+  if (done()) return std::string("$");
+  if (text_[at_] == '{') {
+    ++at_;
+    return braced();
+  }
+  if (!is_name_start(text_[at_])) return std::string("$");
+  auto start = at_;
+  while (!done() && is_name(text_[at_])) ++at_;
+  return lookup_(std::string(text_.substr(start, at_ - start))).value_or("");
+}
+
+Result<std::string> Expander::braced() {
+  auto start = at_;
+  while (!done() && is_name(text_[at_])) ++at_;
+  std::string name(text_.substr(start, at_ - start));
+  if (name.empty() || !is_name_start(name[0])) return wrong("expected a variable name after ${");
+  if (done()) return wrong("${ has no closing }");
+  for (std::string_view op : {"}", ":-", ":+", ":?", "-", "+", "?", "##", "#", "%%", "%", "//", "/"}) {
+    if (!text_.substr(at_).starts_with(op)) continue;
+    at_ += op.size();
+    if (op == "}") return lookup_(name).value_or("");
+    return modified(name, op);
+  }
+  return wrong("expected } or one of :- :+ :? - + ? # ## % %% / // after the variable name");
+}
+
+std::string without_prefix(const std::string& value, const std::string& pattern, bool longest) {
+  for (std::size_t i = 0; i <= value.size(); ++i) {
+    auto length = longest ? value.size() - i : i;
+    if (matches_pattern(pattern, std::string_view(value).substr(0, length), false)) return value.substr(length);
+  }
+  return value;
+}
+
+std::string without_suffix(const std::string& value, const std::string& pattern, bool longest) {
+  for (std::size_t i = 0; i <= value.size(); ++i) {
+    auto length = longest ? i : value.size() - i;
+    if (matches_pattern(pattern, std::string_view(value).substr(length), false)) return value.substr(0, length);
+  }
+  return value;
+}
+
+std::string replaced(const std::string& value, const std::string& pattern, const std::string& by, bool all) {
+  std::string out;
+  std::size_t at = 0;
+  while (at < value.size()) {
+    std::size_t length = value.size() - at;
+    while (length > 0 && !matches_pattern(pattern, std::string_view(value).substr(at, length), false)) --length;
+    if (length == 0) {
+      out += value[at++];
+      continue;
+    }
+    out += by;
+    at += length;
+    if (!all) break;
+  }
+  return out + value.substr(at);
+}
+
+Result<std::string> Expander::modified(const std::string& name, std::string_view op) {
+  bool replace = op[0] == '/';
+  TRY(auto word, until(replace ? '/' : '}'));
+  std::string replacement;
+  if (replace) {
+    if (done()) return wrong("${name/pattern/replacement} lacks its second /");
+    ++at_;
+    TRY(replacement, until('}'));
+  }
+  if (done()) return wrong("${ has no closing }");
+  ++at_;
+  auto value = lookup_(name);
+  bool set = value && (op[0] != ':' || !value->empty());
+  switch (op.back()) {
+    case '-': return set ? *value : word;
+    case '+': return set ? word : std::string();
+    case '?':
+      if (!set) return wrong(fmt::format("{}: {}", name, word.empty() ? "is not set" : word));
+      return *value;
+    case '#': return without_prefix(value.value_or(""), word, op == "##");
+    case '%': return without_suffix(value.value_or(""), word, op == "%%");
+    default: return replaced(value.value_or(""), word, replacement, op == "//");
+  }
+}
+
+// [abc], [a-z], [!x] or [^x] at `pattern`; moves `pattern` behind it. A bracket without its end matches itself.
+bool matches_set(std::string_view& pattern, char c) {
+  auto end = pattern.find(']', pattern.size() > 2 && (pattern[1] == '!' || pattern[1] == '^') ? 3 : 2);
+  if (end == std::string_view::npos) {
+    pattern.remove_prefix(1);
+    return c == '[';
+  }
+  auto set = pattern.substr(1, end - 1);
+  pattern.remove_prefix(end + 1);
+  bool negated = set[0] == '!' || set[0] == '^';
+  if (negated) set.remove_prefix(1);
+  bool found = false;
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    if (i + 2 < set.size() && set[i + 1] == '-') {
+      found = found || (set[i] <= c && c <= set[i + 2]);
+      i += 2;
+    } else {
+      found = found || set[i] == c;
+    }
+  }
+  return found != negated;
+}
+
+}  // namespace
+
+bool matches_pattern(std::string_view pattern, std::string_view text, bool path) {
+  while (!pattern.empty()) {
+    char p = pattern[0];
+    if (p == '*') {
+      while (pattern.starts_with('*')) pattern.remove_prefix(1);
+      for (std::size_t i = 0; i <= text.size(); ++i) {
+        if (matches_pattern(pattern, text.substr(i), path)) return true;
+        if (path && i < text.size() && text[i] == '/') return false;
+      }
+      return false;
+    }
+    if (text.empty()) return false;
+    char c = text[0];
+    text.remove_prefix(1);
+    if (p == '[') {
+      if (!matches_set(pattern, c) || (path && c == '/')) return false;
+      continue;
+    }
+    if (p == '\\' && pattern.size() > 1) {
+      pattern.remove_prefix(1);
+      p = pattern[0];
+    } else if (p == '?' && !(path && c == '/')) {
+      p = c;
+    }
+    pattern.remove_prefix(1);
+    if (p != c) return false;
+  }
+  return text.empty();
+}
+
+std::vector<std::string> split_words(std::string_view text, char escape) {
+  std::vector<std::string> words;
+  std::string word;
+  char quote = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (quote == 0 && (c == ' ' || c == '\t')) {
+      if (!word.empty()) words.push_back(std::move(word));
+      word.clear();
+      continue;
+    }
+    word += c;
+    if (c == escape && quote != '\'' && i + 1 < text.size()) word += text[++i];
+    else if (quote == 0 && (c == '"' || c == '\'')) quote = c;
+    else if (c == quote) quote = 0;
+  }
+  if (!word.empty()) words.push_back(std::move(word));
+  return words;
+}
+
+Result<std::string> expand_word(std::string_view word, const Lookup& lookup, char escape) {
+  return Expander(word, lookup, escape, false).run();
+}
+
+Result<std::string> expand_text(std::string_view text, const Lookup& lookup, char escape) {
+  return Expander(text, lookup, escape, true).run();
+}
+
+}  // namespace watari::builder
