@@ -1,0 +1,20 @@
+#pragma once
+// What handlers can reach. Filled by apps/watari/main.cc, which owns all of it; forward declarations only, so that a handler
+// includes the headers of the rooms it uses and no others. Null: this server was started without that room.
+namespace watari {
+class Clock;
+namespace async {
+class Loop;
+class Pool;
+}  // namespace async
+}  // namespace watari
+
+namespace watari::aws {
+
+struct Platform {
+  const Clock& clock;
+  async::Loop& control_loop;
+  async::Pool& pool;
+};
+
+}  // namespace watari::aws
