@@ -74,13 +74,14 @@ struct ServiceRevision {
   int revision = 0;
   NetworkPlacement network;
   std::vector<ServiceLoadBalancer> load_balancers;
+  std::vector<std::string> target_groups;  // ARNs, one for each of load_balancers: the one that gets this revision's tasks
   std::string names_namespace;
   std::vector<ServiceName> names;
   std::string launch_type = "FARGATE";
   std::map<std::string, std::string> pinned_images;  // container name -> manifest digest
   Time created_at{};
-  WATARI_FIELDS(ServiceRevision, id, family, revision, network, load_balancers, names_namespace, names, launch_type,
-                pinned_images, created_at)
+  WATARI_FIELDS(ServiceRevision, id, family, revision, network, load_balancers, target_groups, names_namespace, names,
+                launch_type, pinned_images, created_at)
 };
 
 struct ServiceEvent {
@@ -107,12 +108,14 @@ struct Service {
   std::optional<ServiceRevision> completed;  // the last revision that was deployed whole: what a rollback returns to
   std::vector<Tag> tags;
   std::vector<ServiceEvent> events;  // newest first, at most 100
+  int failures = 0;                          // tasks that failed one after the other: how long the next start waits
+  std::optional<Time> start_after;           // back-off: no task is started before
   std::string client_token;
   std::string created_by;
   Time created_at{};
   WATARI_FIELDS(Service, scope, cluster, name, status, desired_count, configuration, controller, health_check_grace_period,
                 enable_execute_command, az_rebalancing, role, platform_version, propagate_tags, target, completed, tags,
-                events, client_token, created_by, created_at)
+                events, failures, start_after, client_token, created_by, created_at)
 };
 
 enum class DeploymentStatus {
@@ -152,10 +155,13 @@ struct Deployment {
   std::string reason;            // why it failed or was stopped: last probe, last exit, last log lines' place
   int failed_tasks = 0;
   int failure_threshold = 0;
+  std::string rollback_id;       // like id: what the deployments list calls the way back; empty when there was none
+  std::optional<Time> rollback_started_at;
   Time created_at{}, updated_at{};
   std::optional<Time> started_at, finished_at;
   WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since,
-                production_weight, reason, failed_tasks, failure_threshold, created_at, updated_at, started_at, finished_at)
+                production_weight, reason, failed_tasks, failure_threshold, rollback_id, rollback_started_at,
+                created_at, updated_at, started_at, finished_at)
 };
 
 }  // namespace watari::model

@@ -70,6 +70,7 @@ struct Task {
   std::string service;  // name, or empty for a task of RunTask
   std::string group;    // "service:web" | "family:web"
   std::string deployment;  // id of the service deployment that started it
+  std::string service_revision;  // ServiceRevision::id it was made from
   std::string started_by;
   std::string client_token;
   std::string family;
@@ -85,10 +86,13 @@ struct Task {
   std::map<std::string, std::string> pinned_images;  // container name -> digest that the revision resolved to
   Time created_at{};
   TaskStatus status;
-  bool forgotten = false;  // the engine has nothing left of it
-  WATARI_FIELDS(Task, scope, id, cluster, service, group, deployment, started_by, client_token, family, revision,
+  std::optional<Time> healthy_at;  // when it first passed every check of its service
+  bool accounted = false;          // stopped, and what that means for its deployment has been counted
+  bool forgotten = false;          // the engine has nothing left of it
+  WATARI_FIELDS(Task, scope, id, cluster, service, group, deployment, service_revision, started_by, client_token, family, revision,
                 launch_type, vpc, subnet, address, zone, interface_id, mac, security_groups, overrides, tags,
-                desired_stopped, stop_code, stop_reason, drain_until, pinned_images, created_at, status, forgotten)
+                desired_stopped, stop_code, stop_reason, drain_until, pinned_images, created_at, status,
+                healthy_at, accounted, forgotten)
 };
 
 }  // namespace watari::model
