@@ -7,6 +7,8 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -535,9 +537,13 @@ awaitable<void> live(std::shared_ptr<ConnectionImpl> connection) { co_await conn
 
 }  // namespace
 
-void Connection::start(asio::ip::tcp::socket socket, std::shared_ptr<Shared> shared) {
-  auto executor = socket.get_executor();
-  auto connection = std::make_shared<ConnectionImpl>(std::move(socket), shared);
+void Connection::start(int socket, std::shared_ptr<Shared> shared) {
+  sockaddr_storage local{};
+  socklen_t length = sizeof local;
+  ::getsockname(socket, reinterpret_cast<sockaddr*>(&local), &length);
+  auto protocol = local.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4();
+  auto executor = asio::make_strand(*shared->io);
+  auto connection = std::make_shared<ConnectionImpl>(asio::ip::tcp::socket(executor, protocol, socket), shared);
   {
     std::lock_guard lock(shared->mutex);
     shared->connections.insert(connection.get());

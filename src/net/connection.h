@@ -1,18 +1,17 @@
 #pragma once
 // One client connection of the server: reads requests in turn, answers them. Internal to net/.
-#include <sys/types.h>
-
 #include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <condition_variable>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 
 #include "net/server.h"
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace watari::net {
 
@@ -21,7 +20,7 @@ class Connection;
 // What all connections of a server share. `connections` and `running_streams` are under `mutex`. A reply that comes after
 // the server has stopped still finds the io_context here.
 struct Shared {
-  boost::asio::io_context io;
+  std::shared_ptr<boost::asio::io_context> io;
   ServerOptions options;
   std::map<std::string, Handler> plain;          // by prefix without a trailing '/'
   std::map<std::string, StreamHandler> streams;  // the same
@@ -35,7 +34,8 @@ struct Shared {
 // Lives as long as its coroutine; every member function but cut() and nudge() runs on the connection's strand.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  static void start(boost::asio::ip::tcp::socket socket, std::shared_ptr<Shared> shared);
+  // Takes over a connected, non-blocking TCP socket.
+  static void start(int socket, std::shared_ptr<Shared> shared);
   virtual ~Connection() = default;
   virtual void nudge() = 0;  // any thread: when waiting for a next request, close
   virtual void cut() = 0;    // any thread: end now, whatever is running

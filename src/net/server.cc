@@ -1,12 +1,16 @@
 #include "net/server.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
+#include <cerrno>
+#include <cstring>
 #include <thread>
 
 #include "base/log.h"
@@ -39,6 +43,7 @@ class ServerImpl final : public Server {
     acceptor_.open(endpoint.protocol(), error);
     if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
     if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.native_non_blocking(true, error);
     if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
     if (error == asio::error::address_in_use) return taken(address.is_v6());
     if (error)
@@ -56,7 +61,7 @@ class ServerImpl final : public Server {
   void start() override {
     accept();
     for (std::size_t i = 0; i < std::max<std::size_t>(1, shared_->options.threads); ++i) {
-      threads_.emplace_back([this] { shared_->io.run(); });
+      threads_.emplace_back([this] { shared_->io->run(); });
       ::pthread_setname_np(threads_.back().native_handle(), "http");
     }
   }
@@ -81,6 +86,12 @@ class ServerImpl final : public Server {
   }
 
  private:
+  static std::shared_ptr<Shared> make_shared() {
+    auto shared = std::make_shared<Shared>();
+    shared->io = std::make_shared<asio::io_context>();
+    return shared;
+  }
+
   tl::unexpected<Error> taken(bool v6) {
     const auto& options = shared_->options;
     auto place = fmt::format("{}:{}", v6 ? "[" + options.address + "]" : options.address, options.port);
@@ -90,18 +101,22 @@ class ServerImpl final : public Server {
   }
 
   void accept() {
-    acceptor_.async_accept(asio::make_strand(shared_->io), [this](error_code error, tcp::socket socket) {
+    acceptor_.async_wait(tcp::acceptor::wait_read, [this](error_code error) {
       if (shared_->stopping || error == asio::error::operation_aborted) return;
-      if (error) {  // out of file descriptors, mostly: wait until some are free again
-        log::warn("accept: {}", error.message());
-        retry_.expires_after(Millis(100));
-        retry_.async_wait([this](error_code cancelled) {
-          if (!cancelled) accept();
-        });
-        return;
-      }
-      if (has_room()) Connection::start(std::move(socket), shared_);
+      int socket = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (socket < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) return accept_later();
+      if (socket >= 0 && has_room()) Connection::start(socket, shared_);
+      else if (socket >= 0) ::close(socket);
       accept();
+    });
+  }
+
+  // Out of file descriptors or memory: wait until some are free again.
+  void accept_later() {
+    log::warn("cannot accept a connection: {}", std::strerror(errno));
+    retry_.expires_after(Millis(100));
+    retry_.async_wait([this](error_code cancelled) {
+      if (!cancelled) accept();
     });
   }
 
@@ -123,10 +138,10 @@ class ServerImpl final : public Server {
     }
   }
 
-  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
-  asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(shared_->io);
-  tcp::acceptor acceptor_{shared_->io};
-  asio::steady_timer retry_{shared_->io};
+  std::shared_ptr<Shared> shared_ = make_shared();
+  asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(*shared_->io);
+  tcp::acceptor acceptor_{*shared_->io};
+  asio::steady_timer retry_{*shared_->io};
   std::vector<std::thread> threads_;
 };
 
