@@ -62,7 +62,6 @@ Result<Addr> parse(const std::string& text, int family) {
 
 Result<void> describe(rtnl_link* link, const std::string& name, const std::string& mac) {
   rtnl_link_set_name(link, name.c_str());
-  rtnl_link_set_flags(link, IFF_UP);
   if (mac.empty()) return {};
   TRY(auto address, parse(mac, AF_LLC));
   rtnl_link_set_addr(link, address.get());
@@ -88,6 +87,7 @@ Result<void> Netlink::add_veth(const VethPair& pair, const Fd& peer_netns) {
   Link link(rtnl_link_veth_alloc());
   if (!link) return fail(Code::ResourceExhausted, "no memory for a link");
   TRY_VOID(describe(link.get(), pair.name, pair.mac));
+  rtnl_link_set_flags(link.get(), IFF_UP);  // of the peer the kernel refuses it: it is made before its other end
   if (!pair.alias.empty()) rtnl_link_set_ifalias(link.get(), pair.alias.c_str());
   auto* peer = rtnl_link_veth_get_peer(link.get());
   auto described = describe(peer, pair.peer_name, pair.peer_mac);

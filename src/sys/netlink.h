@@ -34,7 +34,7 @@ class Netlink {
   Netlink(Netlink&&) noexcept;
   Netlink& operator=(Netlink&&) noexcept;
 
-  // Both ends are made in place and up in one step; the second lies in the namespace `peer_netns`.
+  // Both ends are made in place in one step: the first here and up, the second in the namespace `peer_netns` and down.
   // AlreadyExists when either name is taken.
   Result<void> add_veth(const VethPair& pair, const Fd& peer_netns);
   Result<bool> has_link(const std::string& name);
