@@ -179,8 +179,17 @@ Result<void> Netlink::add_route(const Route& route) {
     rtnl_route_nh_set_gateway(hop, gateway.get());
     if (route.gateway_on_link) rtnl_route_nh_set_flags(hop, RTNH_F_ONLINK);
   }
-  return check(rtnl_route_add(socket_.get(), entry.get(), NLM_F_CREATE | NLM_F_REPLACE),
+  return check(rtnl_route_add(socket_.get(), entry.get(), NLM_F_CREATE | (route.exclusive ? NLM_F_EXCL : NLM_F_REPLACE)),
                "add the route to " + route.destination + " by " + route.link);
+}
+
+Result<void> Netlink::add_unreachable(const std::string& text) {
+  TRY(auto destination, parse(text, AF_INET));
+  RtRoute entry(rtnl_route_alloc());
+  rtnl_route_set_type(entry.get(), RTN_UNREACHABLE);
+  rtnl_route_set_scope(entry.get(), RT_SCOPE_UNIVERSE);
+  TRY_VOID(check(rtnl_route_set_dst(entry.get(), destination.get()), "route to " + text));
+  return check(rtnl_route_add(socket_.get(), entry.get(), NLM_F_CREATE | NLM_F_REPLACE), "make the rest of " + text + " unreachable");
 }
 
 Result<void> Netlink::delete_route(const std::string& text) {

@@ -23,6 +23,7 @@ struct Route {
   bool gateway_on_link = false;  // the gateway is reachable though no route says so
   std::string source;            // preferred source address, or empty
   std::string link;
+  bool exclusive = false;  // AlreadyExists when there is a route to the destination, instead of replacing it
 };
 
 // Bound to the namespace that the creating thread was in, for good. One thread at a time. Every add replaces or accepts what is
@@ -45,6 +46,8 @@ class Netlink {
   Result<void> add_address(const std::string& link, const std::string& address);  // with its prefix length: "172.31.5.9/32"
   Result<std::vector<std::string>> addresses(const std::string& link);            // IPv4, without prefix length
   Result<void> add_route(const Route& route);
+  // Packets to `destination` that no longer route catches are answered "host unreachable".
+  Result<void> add_unreachable(const std::string& destination);
   Result<void> delete_route(const std::string& destination);
   Result<void> add_neighbour(const std::string& link, const std::string& address, const std::string& mac);  // permanent
 
