@@ -140,6 +140,8 @@ class Generator:
         for bound in ("min", "max"):
             if bound in shape and abs(shape[bound]) < 2**62:
                 fields.append(f".{bound} = {int(shape[bound])}")
+        if shape.get("sensitive"):
+            fields.append(".sensitive = true")
         head = f".kind = Kind::{SCALARS[kind][1] if kind in SCALARS else kind.capitalize()}, .name = {quoted(shape_name)}"
         out.append(f"constexpr Shape {symbol} = {{{', '.join([head, *fields])}}};")
         return symbol

@@ -13,6 +13,7 @@ namespace watari::aws {
 
 struct Call {
   model::Scope scope;     // account and region the call is signed for
+  std::string_view operation;  // "CreateCluster"
   std::string request_id;
   std::string principal;  // ARN of the caller
   Time now;               // one reading of the clock for the whole call

@@ -64,6 +64,7 @@ struct Shape {
   std::string_view pattern = {};               // String: a regular expression for the whole value
   std::int64_t min = kNoMin;                   // of length, count or value
   std::int64_t max = kNoMax;
+  bool sensitive = false;                      // never repeat the value in a message
 };
 
 // Which request members are acted upon (operations.txt). A tree parallel to the shapes; lists and maps add no level.
