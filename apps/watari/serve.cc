@@ -1,0 +1,159 @@
+// watari serve: the platform in the foreground. The rooms are opened by named passes, in order, and closed in reverse.
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "async/loop.h"
+#include "async/pool.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "cli/output.h"
+#include "codec/json.h"
+#include "net/server.h"
+#include "version.h"
+#include "watari/checks.h"
+#include "watari/root.h"
+#include "watari/verbs.h"
+
+namespace watari {
+namespace {
+
+struct Options {
+  std::string root = cli::default_root();
+  std::string listen = "127.0.0.1:4566";
+  std::string balancer_address = "127.0.0.1";
+  double time_scale = 1;
+  bool stop_all = false;
+  bool verbose = false;
+};
+
+// Everything a running server owns. A member may use those above it; the destructor closes from below.
+class Platform {
+ public:
+  explicit Platform(Options options) : options_(std::move(options)) {}
+
+  Result<void> open() {
+    struct Pass {
+      const char* name;
+      Result<void> (Platform::*run)();
+    };
+    constexpr Pass passes[] = {
+        {"check the host", &Platform::check},      {"open the root", &Platform::open_root},
+        {"listen", &Platform::listen},             {"open the state", &Platform::open_state},
+        {"serve the APIs", &Platform::serve_apis}, {"announce", &Platform::announce},
+    };
+    for (const auto& pass : passes) {
+      auto start = std::chrono::steady_clock::now();
+      TRY_VOID((this->*pass.run)());
+      log::debug("{}: {} ms", pass.name,
+                 std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - start).count());
+    }
+    return {};
+  }
+
+  // Stops answering, then what decides, then (with `all`) what runs.
+  void close(bool all) {
+    log::info("stopping; tasks and load balancers {}", all ? "too" : "keep running");
+    if (root_) root_->remove_endpoint();
+    if (server_) server_->stop();
+    loop_.stop();
+  }
+
+ private:
+  Result<void> check() { return check_host(options_.root); }
+
+  Result<void> open_root() {
+    TRY(root_, Root::open(options_.root));
+    return {};
+  }
+
+  // The port is taken first, so that a wrong one costs nothing; connections wait until start().
+  Result<void> listen() {
+    TRY(auto address, cli::parse_address(options_.listen));
+    TRY(server_, net::Server::listen({.address = address.host, .port = address.port, .threads = 2}));
+    url_ = fmt::format("http://{}:{}", address.host.find(':') == std::string::npos ? address.host : "[" + address.host + "]",
+                       server_->port());
+    return {};
+  }
+
+  Result<void> open_state() {
+    loop_.start();
+    return {};
+  }
+
+  Result<void> serve_apis() {
+    server_->route("/healthz", [](net::Request, net::Reply reply) {
+      net::Response response{.body = codec::Json::object({{"status", "ok"}, {"version", kVersion}, {"commit", kCommit}}).dump()};
+      response.headers.set("content-type", "application/json");
+      reply(std::move(response));
+    });
+    server_->start();
+    return {};
+  }
+
+  Result<void> announce() {
+    TRY_VOID(root_->write_endpoint(url_));
+    fmt::print("watari ready on {}\n", url_);
+    std::fflush(stdout);
+    return {};
+  }
+
+  Options options_;
+  std::optional<Root> root_;
+  std::string url_;
+  SystemClock clock_;
+  async::Pool pool_{4};
+  async::Loop loop_;
+  std::unique_ptr<net::Server> server_;
+};
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int serve(const Options& options) {
+  if (options.verbose) log::set_level(log::Level::Debug);
+  ::umask(022);
+  raise_file_limit();
+  // Blocked before there is any thread, so that only sigwait() below gets them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) sigaddset(&signals, signal);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  Platform platform(options);
+  auto opened = platform.open();
+  if (!opened) return cli::finish(std::move(opened));
+  int signal = 0;
+  while (::sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
+  }
+  platform.close(options.stop_all || signal == SIGUSR2);
+  return 0;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, cli::Run& run) {
+  auto options = std::make_shared<Options>();
+  auto verb = app.add_subcommand("serve", "Run the platform in the foreground");
+  verb->add_option("--root", options->root, "Directory of everything this server keeps")->capture_default_str();
+  verb->add_option("--listen", options->listen, "ADDRESS:PORT of the APIs; port 0 takes a free one")->capture_default_str();
+  verb->add_option("--balancer-address", options->balancer_address, "Address on which load balancers listen")
+      ->capture_default_str();
+  verb->add_option("--time-scale", options->time_scale, "Divide the waits of deployments by this, for rehearsals")
+      ->check(CLI::Range(1.0, 100000.0))
+      ->capture_default_str();
+  verb->add_flag("--stop-all", options->stop_all, "When stopped, take tasks and load balancers down too");
+  verb->add_flag("--verbose", options->verbose, "Log what the server does in detail");
+  verb->footer("Prints one line on stdout when every API answers:\n  watari ready on http://127.0.0.1:4566\n"
+               "Example:\n  watari serve --root /tmp/rehearsal --listen 127.0.0.1:0 --stop-all");
+  verb->callback([options, &run] { run = [options] { return serve(*options); }; });
+}
+
+}  // namespace watari

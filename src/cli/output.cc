@@ -1,0 +1,60 @@
+#include "cli/output.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/strings.h"
+
+namespace watari::cli {
+
+int finish(const Result<void>& result) {
+  if (result) return 0;
+  fmt::print(stderr, "watari: {}\n", result.error().message);
+  return result.error().reason == "usage" ? 2 : 1;
+}
+
+std::string default_root() {
+  const char* root = std::getenv("WATARI_ROOT");
+  return root && *root ? root : "/var/lib/watari";
+}
+
+Result<Address> parse_address(const std::string& text) {
+  auto colon = text.rfind(':');
+  auto host = colon == std::string::npos ? "" : text.substr(0, colon);
+  auto port = colon == std::string::npos ? std::nullopt : parse_number<std::uint16_t>(text.substr(colon + 1));
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  else if (host.find(':') != std::string::npos) port.reset();
+  if (host.empty() || !port)
+    return fail(Error{Code::InvalidArgument, text + " is no ADDRESS:PORT, such as 127.0.0.1:4566 or [::1]:4566", "usage"});
+  return Address{host, *port};
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+    while (line.ends_with(' ')) line.pop_back();
+    out += line + "\n";
+  }
+  return out;
+}
+
+std::string age(double seconds) {
+  if (seconds < 120) return fmt::format("{:.0f} s", std::max(0.0, seconds));
+  if (seconds < 7200) return fmt::format("{:.0f} min", seconds / 60);
+  if (seconds < 172800) return fmt::format("{:.0f} h", seconds / 3600);
+  return fmt::format("{:.0f} d", seconds / 86400);
+}
+
+bool is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
+
+}  // namespace watari::cli

@@ -1,0 +1,9 @@
+#include "cli/verbs.h"
+
+namespace watari::cli {
+
+void add_verbs(CLI::App& app, Run& run) {
+  add_env(app, run);
+}
+
+}  // namespace watari::cli

@@ -1,0 +1,18 @@
+#pragma once
+// The verbs of the command line that are clients of the API. One verb a file; each adds itself here.
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace watari::cli {
+
+// What the command line asks for; set by the chosen verb, called after parsing. Returns the exit code.
+using Run = std::function<int()>;
+
+void add_verbs(CLI::App& app, Run& run);  // all of them, in the order of --help
+
+void add_env(CLI::App& app, Run& run);
+
+}  // namespace watari::cli
