@@ -16,7 +16,9 @@ State::State(store::Database& database)
       targets(database, "targets"),
       vpcs(database, "vpcs"),
       subnets(database, "subnets"),
-      security_groups(database, "security_groups") {}
+      security_groups(database, "security_groups"),
+      network_interfaces(database, "network_interfaces"),
+      regions(database, "regions") {}
 
 std::string cluster_key(const model::Scope& scope, const std::string& cluster) { return scope_prefix(scope) + cluster; }
 

@@ -17,6 +17,11 @@ struct Family {
   WATARI_FIELDS(Family, last_revision)
 };
 
+struct Region {
+  bool default_network_made = false;  // once; a default VPC that was deleted does not come back by itself
+  WATARI_FIELDS(Region, default_network_made)
+};
+
 struct State {
   explicit State(store::Database& database);
 
@@ -36,6 +41,8 @@ struct State {
   store::Table<model::Vpc> vpcs;                       // network_key
   store::Table<model::Subnet> subnets;                 // network_key
   store::Table<model::SecurityGroup> security_groups;  // network_key
+  store::Table<model::NetworkInterface> network_interfaces;  // network_key of "<subnet>/<address>"
+  store::Table<Region> regions;                              // Scope::key()
 };
 
 // Keys begin with the scope ("123456789012/us-east-1/"), so that a prefix lists an account's objects in a region.

@@ -1,9 +1,10 @@
 #pragma once
 // VPCs, subnets, security groups. Addresses are IPv4 text; ranges are CIDR text.
-#include <optional>
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/fields.h"
 #include "model/scope.h"
 
@@ -14,8 +15,9 @@ struct Vpc {
   std::string id;    // vpc-<17 hex>
   std::string cidr;  // 172.31.0.0/16
   bool is_default = false;
+  bool dns_support = true, dns_hostnames = false;  // kept for the clients that set them; names resolve by /etc/hosts
   std::vector<Tag> tags;
-  WATARI_FIELDS(Vpc, scope, id, cidr, is_default, tags)
+  WATARI_FIELDS(Vpc, scope, id, cidr, is_default, dns_support, dns_hostnames, tags)
 };
 
 struct Subnet {
@@ -26,8 +28,22 @@ struct Subnet {
   std::string zone;  // us-east-1a
   bool is_default = false;
   bool map_public_ip = false;
+  std::int64_t next_offset = 4;  // where the search for a free address begins, so that released ones rest for a while
   std::vector<Tag> tags;
-  WATARI_FIELDS(Subnet, scope, id, vpc, cidr, zone, is_default, map_public_ip, tags)
+  WATARI_FIELDS(Subnet, scope, id, vpc, cidr, zone, is_default, map_public_ip, next_offset, tags)
+};
+
+// What holds an address of a subnet: a task's eth0.
+struct NetworkInterface {
+  Scope scope;
+  std::string id;  // eni-<17 hex>
+  std::string vpc, subnet, zone;
+  std::string address, mac;
+  std::string task;  // Task::id
+  std::vector<std::string> groups;
+  Time created_at{};
+  std::vector<Tag> tags;
+  WATARI_FIELDS(NetworkInterface, scope, id, vpc, subnet, zone, address, mac, task, groups, created_at, tags)
 };
 
 // One permission. Exactly one of cidr and group is set.
@@ -38,7 +54,8 @@ struct SecurityRule {
   std::string cidr;
   std::string group;  // members of this security group
   std::string description;
-  WATARI_FIELDS(SecurityRule, id, protocol, from_port, to_port, cidr, group, description)
+  std::vector<Tag> tags;
+  WATARI_FIELDS(SecurityRule, id, protocol, from_port, to_port, cidr, group, description, tags)
 };
 
 struct SecurityGroup {
