@@ -12,7 +12,7 @@
 
 #include "base/strings.h"
 #include "sys/fd.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace watari::sys {
 namespace {

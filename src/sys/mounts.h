@@ -1,4 +1,5 @@
 #pragma once
+// (The name is a plural because <sys/mount.h> is the C library's.)
 // Mounts: overlays on idmapped layers, binds, private namespaces. Needs CAP_SYS_ADMIN. Blocking, microseconds.
 #include <cstdint>
 #include <string>

@@ -1,4 +1,5 @@
 #pragma once
+// (The name is a plural because <sys/file.h> is the C library's.)
 // Small whole-file operations. Blocking; any thread.
 #include <string>
 #include <string_view>

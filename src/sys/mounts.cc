@@ -1,4 +1,4 @@
-#include "sys/mount.h"
+#include "sys/mounts.h"
 
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -12,7 +12,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "sys/file.h"
+#include "sys/files.h"
 
 namespace watari::sys {
 namespace {

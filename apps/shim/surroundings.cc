@@ -1,0 +1,144 @@
+#include "surroundings.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "sys/files.h"
+#include "sys/process.h"
+
+namespace watari::shim {
+namespace {
+
+Result<void> move_mount(const std::string& from, const std::string& to) {
+  if (::mount(from.c_str(), to.c_str(), nullptr, MS_MOVE, nullptr) != 0) return sys::fail_errno("move mount " + from + " to " + to);
+  return {};
+}
+
+// A fresh sysfs shows the network devices of our network namespace; the cgroup file systems are put back on top of it.
+Result<void> replace_sys(const std::string& scratch, const sys::Cgroups& cgroups) {
+  auto groups = scratch + "/cgroup";
+  TRY_VOID(sys::make_directories(groups));
+  if (cgroups.layout() == sys::Cgroups::Layout::V2) {
+    TRY_VOID(sys::bind_mount("/sys/fs/cgroup", groups));
+  } else {
+    TRY_VOID(sys::mount_tmpfs(groups, "mode=755,size=64k"));
+    for (const auto& hierarchy : cgroups.hierarchies()) {
+      TRY_VOID(sys::make_directories(groups + "/" + hierarchy));
+      TRY_VOID(sys::bind_mount("/sys/fs/cgroup/" + hierarchy, groups + "/" + hierarchy));
+    }
+  }
+  if (::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) return sys::fail_errno("mount sysfs");
+  return move_mount(groups, "/sys/fs/cgroup");
+}
+
+Result<void> enter_network(const runtime::ShimSetup& setup) {
+  sys::Fd space(::open(setup.network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!space) return sys::fail_errno("open network namespace " + setup.network_namespace);
+  if (::setns(space.get(), CLONE_NEWNET) != 0) return sys::fail_errno("enter network namespace " + setup.network_namespace);
+  for (const auto& [name, value] : setup.sysctls) {
+    auto path = "/proc/sys/" + name;
+    for (auto& c : path)
+      if (c == '.') c = '/';
+    TRY_VOID(sys::write_file(path, value));
+  }
+  return {};
+}
+
+// Directory inside the image, symbolic links taken as the container would; nullopt-like invalid Fd when it is not there.
+sys::Fd open_in_root(const std::string& root, const std::string& path) {
+  sys::Fd top(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT;
+  return sys::Fd(static_cast<int>(::syscall(SYS_openat2, top.get(), path.c_str(), &how, sizeof how)));
+}
+
+}  // namespace
+
+Result<void> enter_surroundings(const std::string& directory, const runtime::ShimSetup& setup, const sys::Cgroups& cgroups) {
+  TRY_VOID(cgroups.add_process(setup.cgroup, 0));
+  TRY_VOID(enter_network(setup));
+  TRY_VOID(sys::enter_private_mounts());
+  // Our copies of the names of network namespaces would keep those alive that the daemon removes.
+  while (::umount2("/run/netns", MNT_DETACH) == 0) {
+  }
+  auto mounts = runtime::mount_directory(directory);
+  TRY_VOID(sys::make_directories(mounts, 0755));
+  TRY_VOID(sys::mount_tmpfs(mounts, "mode=755,size=4m"));
+  if (::mount(nullptr, mounts.c_str(), nullptr, MS_PRIVATE, nullptr) != 0) return sys::fail_errno("make " + mounts + " private");
+  return replace_sys(mounts, cgroups);
+}
+
+Result<const sys::Fd*> Mounts::mapping(bool shift) {
+  if (!shift) return nullptr;
+  if (!mapping_) {
+    TRY(mapping_, sys::make_id_mapping(static_cast<std::uint32_t>(first_id_)));
+  }
+  return &mapping_;
+}
+
+Result<std::string> Mounts::layer(const std::string& path, bool shift) {
+  auto& name = layers_[{path, shift}];
+  if (!name.empty()) return name;
+  auto fresh = std::to_string(layers_.size());
+  auto target = runtime::mount_directory(directory_) + "/layers/" + fresh;
+  TRY_VOID(sys::make_directories(target));
+  TRY(const auto* ids, mapping(shift));
+  TRY_VOID(sys::bind_mount(path, target, {.id_mapping = ids, .read_only = true}));
+  return name = fresh;
+}
+
+Result<void> Mounts::mount_container(const runtime::RunRequest& request) {
+  sys::Overlay overlay;
+  overlay.directory = runtime::mount_directory(directory_) + "/layers";
+  overlay.upper = request.upper;
+  overlay.work = request.work;
+  overlay.target = runtime::rootfs_directory(directory_, request.container);
+  TRY_VOID(sys::make_directories(overlay.target));
+  for (const auto& path : request.layers) {
+    TRY(auto name, layer(path, request.shift_ids));
+    overlay.lower.push_back(std::move(name));
+  }
+  TRY_VOID(sys::mount_overlay(overlay));
+  for (const auto& wanted : request.binds) TRY_VOID(bind(request, wanted));
+  return {};
+}
+
+Result<void> Mounts::bind(const runtime::RunRequest& request, const runtime::ShimBind& wanted) {
+  auto target = runtime::bind_path(directory_, request.container, wanted.name);
+  struct stat info{};
+  if (::stat(wanted.source.c_str(), &info) != 0) return sys::fail_errno("mount " + wanted.source);
+  if (S_ISDIR(info.st_mode)) {
+    TRY_VOID(sys::make_directories(target));
+  } else {
+    TRY_VOID(sys::write_file(target, ""));
+  }
+  TRY(const auto* ids, mapping(wanted.shift_ids));
+  bool fill = !wanted.ready_file.empty();
+  TRY_VOID(sys::bind_mount(wanted.source, target,
+                           {.id_mapping = ids, .read_only = wanted.read_only && !fill, .no_suid = true, .no_dev = true}));
+  return fill ? fill_volume(request, wanted) : Result<void>{};
+}
+
+Result<void> Mounts::fill_volume(const runtime::RunRequest& request, const runtime::ShimBind& bind) {
+  // Two tasks may want to be the first user of a shared volume.
+  sys::Fd lock(::open((bind.ready_file + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return sys::fail_errno("lock " + bind.ready_file);
+  if (::access(bind.ready_file.c_str(), F_OK) == 0) return {};
+  auto source = open_in_root(runtime::rootfs_directory(directory_, request.container), bind.initial_path);
+  if (source) {
+    auto target = runtime::bind_path(directory_, request.container, bind.name);
+    auto from = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(source.get()) + "/.";
+    TRY(auto copied, sys::run({"cp", "-a", "--reflink=auto", from, target + "/"}, std::chrono::minutes(10)));
+    if (copied.exit_code != 0)
+      return fail(Code::Unavailable, "copy {} of the image into its volume: {}", bind.initial_path, copied.text);
+  }
+  return sys::write_file(bind.ready_file, "");
+}
+
+}  // namespace watari::shim
