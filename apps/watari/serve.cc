@@ -8,6 +8,7 @@
 
 #include "async/loop.h"
 #include "async/pool.h"
+#include "aws/api.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "cli/output.h"
@@ -31,19 +32,19 @@ struct Options {
 };
 
 // Everything a running server owns. A member may use those above it; the destructor closes from below.
-class Platform {
+class Host {
  public:
-  explicit Platform(Options options) : options_(std::move(options)) {}
+  explicit Host(Options options) : options_(std::move(options)) {}
 
   Result<void> open() {
     struct Pass {
       const char* name;
-      Result<void> (Platform::*run)();
+      Result<void> (Host::*run)();
     };
     constexpr Pass passes[] = {
-        {"check the host", &Platform::check},      {"open the root", &Platform::open_root},
-        {"listen", &Platform::listen},             {"open the state", &Platform::open_state},
-        {"serve the APIs", &Platform::serve_apis}, {"announce", &Platform::announce},
+        {"check the host", &Host::check},      {"open the root", &Host::open_root},
+        {"listen", &Host::listen},             {"open the state", &Host::open_state},
+        {"serve the APIs", &Host::serve_apis}, {"announce", &Host::announce},
     };
     for (const auto& pass : passes) {
       auto start = std::chrono::steady_clock::now();
@@ -85,6 +86,8 @@ class Platform {
   }
 
   Result<void> serve_apis() {
+    TRY(auto credentials, aws::Credentials::open(root_->path.string()));
+    server_->route("/", aws::make_api(platform_, std::move(credentials)));
     server_->route("/healthz", [](net::Request, net::Reply reply) {
       net::Response response{.body = codec::Json::object({{"status", "ok"}, {"version", kVersion}, {"commit", kCommit}}).dump()};
       response.headers.set("content-type", "application/json");
@@ -107,6 +110,7 @@ class Platform {
   SystemClock clock_;
   async::Pool pool_{4};
   async::Loop loop_;
+  aws::Platform platform_{clock_, loop_, pool_};  // what the API's handlers reach: each room's pass adds itself
   std::unique_ptr<net::Server> server_;
 };
 
@@ -127,13 +131,13 @@ int serve(const Options& options) {
   for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) sigaddset(&signals, signal);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  Platform platform(options);
-  auto opened = platform.open();
+  Host host(options);
+  auto opened = host.open();
   if (!opened) return cli::finish(std::move(opened));
   int signal = 0;
   while (::sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
   }
-  platform.close(options.stop_all || signal == SIGUSR2);
+  host.close(options.stop_all || signal == SIGUSR2);
   return 0;
 }
 

@@ -25,7 +25,10 @@ std::string quoted(const std::string& text) {
 Result<void> env(const Options& options) {
   TRY(auto place, find_place(options.root));
   std::vector<std::pair<std::string, std::string>> variables = {
-      {"AWS_ENDPOINT_URL", place.endpoint}, {"AWS_SHARED_CREDENTIALS_FILE", place.credentials}, {"AWS_REGION", place.region}};
+      {"AWS_ENDPOINT_URL", place.endpoint},
+      {"AWS_SHARED_CREDENTIALS_FILE", place.credentials},
+      {"AWS_REGION", place.region},
+      {"AWS_DEFAULT_REGION", place.region}};  // what boto3 and aws-cli 1 read
   auto json = codec::Json::object();
   for (const auto& [name, value] : variables) {
     if (value.empty()) continue;
