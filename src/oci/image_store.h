@@ -94,8 +94,6 @@ class ImageStore {
 
   // A new empty directory (0755) on the store's file system, for add_layer(). What is left of it after a crash is removed at open.
   virtual Result<std::filesystem::path> scratch_directory() = 0;
-  // Unpacks a tar (plain, gzip or zstd) as a layer made here: for `watari base`, imports and tests.
-  virtual Result<Layer> import_layer(codec::Source tar) = 0;
   // Stores a manifest or index as it came (a push) after checking it, and links it into the repository. What it names must be in
   // the store: FailedPrecondition names the first blob that is missing. Returns the digest.
   virtual Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes) = 0;
@@ -104,6 +102,8 @@ class ImageStore {
   virtual Repositories& repositories() = 0;
 };
 
+// Unpacks a tar (plain, gzip or zstd) as a layer made here: for `watari base`, imports and tests.
+Result<Layer> import_layer(ImageStore& store, codec::Source tar);
 // One call from a directory (overlay upper format; taken over by rename) to a tagged image with that one layer.
 Result<Image> import_directory_as_image(ImageStore& store, const std::filesystem::path& directory, ImageConfig config,
                                         const std::string& repository, const std::string& tag);

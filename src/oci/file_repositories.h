@@ -1,0 +1,35 @@
+#pragma once
+// Repositories on the file system. Owned by the image store; thread-safe.
+#include <filesystem>
+#include <mutex>
+
+#include "oci/image_store.h"
+
+namespace watari::oci {
+
+class FileRepositories final : public Repositories {
+ public:
+  explicit FileRepositories(std::filesystem::path root) : root_(std::move(root)) {}
+
+  std::vector<std::string> names() const override;
+  bool exists(const std::string& repository) const override;
+  Result<void> link(const std::string& repository, const std::string& digest, const std::string& media_type) override;
+  Result<void> unlink(const std::string& repository, const std::string& digest) override;
+  Result<ManifestLink> manifest(const std::string& repository, const std::string& digest) const override;
+  std::vector<ManifestLink> manifests(const std::string& repository) const override;
+  Result<std::string> tagged(const std::string& repository, const std::string& tag) const override;
+  std::vector<Tagged> tags(const std::string& repository) const override;
+
+  // For ImageStore::tag and untag; the manifest is linked already.
+  Result<void> set_tag(const std::string& repository, const std::string& tag, const std::string& digest);
+  Result<void> remove_tag(const std::string& repository, const std::string& tag);
+
+ private:
+  std::filesystem::path place(const std::string& repository) const;
+  Result<void> write(const std::filesystem::path& path, std::string_view line) const;
+
+  std::filesystem::path root_;
+  std::mutex mutex_;  // orders changes; readers see whole files
+};
+
+}  // namespace watari::oci

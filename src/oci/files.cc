@@ -1,0 +1,76 @@
+#include "oci/files.h"
+
+#include "base/log.h"
+
+namespace watari::oci {
+
+namespace fs = std::filesystem;
+
+Result<void> write_all(int fd, std::string_view bytes, const fs::path& path) {
+  while (!bytes.empty()) {
+    const auto count = ::write(fd, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail(os_error("write", path));
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return {};
+}
+
+Result<std::string> read_file(const fs::path& path, std::size_t limit) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat status{};
+  if (!fd || ::fstat(fd.get(), &status) != 0) return fail(os_error("open", path));
+  if (static_cast<std::size_t>(status.st_size) > limit)
+    return fail(Code::ResourceExhausted, "{} has {} bytes, more than the {} allowed here", path.string(), status.st_size, limit);
+  std::string text(static_cast<std::size_t>(status.st_size), '\0');
+  std::size_t filled = 0;
+  while (filled < text.size()) {
+    const auto count = ::read(fd.get(), text.data() + filled, text.size() - filled);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail(os_error("read", path));
+    if (count == 0) break;
+    filled += static_cast<std::size_t>(count);
+  }
+  text.resize(filled);
+  return text;
+}
+
+Result<void> make_directory(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) return fail(Code::Internal, "mkdir {}: {}", path.string(), error.message());
+  return {};
+}
+
+Result<void> sync_directory(const fs::path& directory) {
+  Fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return fail(os_error("fsync", directory));
+  return {};
+}
+
+Result<void> sync_file_system(const fs::path& any_path) {
+  Fd fd(::open(any_path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::syncfs(fd.get()) != 0) return fail(os_error("syncfs", any_path));
+  return {};
+}
+
+Result<void> write_durably(const fs::path& staging, const fs::path& path, std::string_view bytes) {
+  Fd fd(::open(staging.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!fd) return fail(os_error("create", staging));
+  auto written = write_all(fd.get(), bytes, staging);
+  if (written && ::fsync(fd.get()) != 0) written = fail(os_error("fsync", staging));
+  if (written && ::rename(staging.c_str(), path.c_str()) != 0) written = fail(os_error("rename", path));
+  if (!written) {
+    ::unlink(staging.c_str());
+    return written;
+  }
+  return sync_directory(path.parent_path());
+}
+
+void remove_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) log::warn("cannot remove {}: {}", path.string(), error.message());
+}
+
+}  // namespace watari::oci

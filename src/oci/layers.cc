@@ -1,0 +1,196 @@
+#include "oci/layers.h"
+
+#include "base/digest.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "codec/compress.h"
+#include "codec/reflect.h"
+#include "oci/files.h"
+#include "oci/layer_tar.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+
+namespace watari::oci {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Differs after every start of the machine.
+const std::string& boot_id() {
+  static const std::string id = [] {
+    Fd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    std::string text(64, '\0');
+    const auto count = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    return std::string(trim(text));
+  }();
+  return id;
+}
+
+struct Record {
+  Layers::Info info;
+  std::string boot;
+  WATARI_FIELDS(Record, info, boot)
+};
+
+Result<Record> read_record(const fs::path& layer) {
+  TRY(auto text, read_file(layer / "layer.json", 65536));
+  TRY(auto json, codec::parse_json(text));
+  return codec::from_json<Record>(json);
+}
+
+Result<void> write_plainly(const fs::path& path, std::string_view bytes) {
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd) return fail(os_error("create", path));
+  return write_all(fd.get(), bytes, path);
+}
+
+}  // namespace
+
+// One thread at a time works on a layer; others wait for it to finish.
+class Layers::Turn {
+ public:
+  Turn(Layers& layers, std::string diff_id) : layers_(layers), diff_id_(std::move(diff_id)) {
+    std::unique_lock lock(layers_.mutex_);
+    layers_.wake_.wait(lock, [&] { return layers_.busy_.insert(diff_id_).second; });
+  }
+  ~Turn() {
+    std::lock_guard lock(layers_.mutex_);
+    layers_.busy_.erase(diff_id_);
+    layers_.wake_.notify_all();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Layers& layers_;
+  std::string diff_id_;
+};
+
+Result<std::unique_ptr<Layers>> Layers::open(const fs::path& root) {
+  TRY_VOID(make_directory(root / "layers"));
+  std::unique_ptr<Layers> layers(new Layers(root));
+  layers->drop_unsafe();
+  return layers;
+}
+
+void Layers::drop_unsafe() const {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root_ / "layers", error)) {
+    if (fs::exists(entry.path() / "durable")) continue;
+    auto record = read_record(entry.path());
+    if (record && record->boot == boot_id()) continue;
+    log::warn("layer {} was not on the disk yet when the machine stopped; removed", entry.path().filename().string());
+    remove_tree(entry.path());
+  }
+}
+
+fs::path Layers::place(const std::string& diff_id) const { return root_ / "layers" / diff_id.substr(diff_id.find(':') + 1); }
+fs::path Layers::directory(const std::string& diff_id) const { return place(diff_id) / "fs"; }
+
+std::optional<Layers::Info> Layers::find(const std::string& diff_id) const {
+  if (!valid_digest(diff_id)) return std::nullopt;
+  auto record = read_record(place(diff_id));
+  if (!record) return std::nullopt;
+  return record->info;
+}
+
+std::vector<std::string> Layers::diff_ids() const {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root_ / "layers", error))
+    if (auto id = "sha256:" + entry.path().filename().string(); valid_digest(id)) out.push_back(id);
+  return out;
+}
+
+Result<void> Layers::publish(const fs::path& staging, const std::string& diff_id, const Info& info) {
+  TRY_VOID(write_plainly(staging / "layer.json", codec::to_json(Record{info, boot_id()}).dump()));
+  if (::rename(staging.c_str(), place(diff_id).c_str()) != 0) return fail(os_error("rename", place(diff_id)));
+  return {};
+}
+
+Result<Layer> Layers::add(const fs::path& directory) {
+  // A layer's root is never part of its tar; all of them look the same.
+  if (::chmod(directory.c_str(), 0755) != 0 || ::chown(directory.c_str(), 0, 0) != 0) return fail(os_error("chmod", directory));
+  TRY(auto summary, summarize_layer(directory));
+  const Layer layer{.diff_id = summary.diff_id, .digest = summary.diff_id, .size = summary.size, .media_type = std::string(kOciLayer)};
+  Turn turn(*this, summary.diff_id);
+  auto there = find(summary.diff_id);
+  if (there && there->made_here) {
+    remove_tree(directory);
+    return layer;
+  }
+  const fs::path staging = root_ / "tmp" / ("layer-" + random_hex(16));
+  TRY_VOID(make_directory(staging));
+  if (there) {
+    // It was unpacked from a blob and may be mounted: keep its files, and only note that its canonical tar has this digest too if so.
+    TRY(auto existing, summarize_layer(this->directory(summary.diff_id)));
+    if (existing.diff_id == summary.diff_id) {
+      const auto record = codec::to_json(Record{{.size = summary.size, .made_here = true}, boot_id()}).dump();
+      TRY_VOID(write_durably(staging / "layer.json", place(summary.diff_id) / "layer.json", record));
+      remove_tree(directory);
+      remove_tree(staging);
+      return layer;
+    }
+    return fail(Code::Internal, "layer {} was unpacked from a blob and does not give its own digest again; run `watari images prune`", summary.diff_id);
+  }
+  if (::rename(directory.c_str(), (staging / "fs").c_str()) != 0) {
+    auto error = errno == EXDEV ? Error{Code::FailedPrecondition, fmt::format("{} is not on the file system of {}", directory.string(), root_.string())}
+                                : os_error("rename", directory);
+    remove_tree(staging);
+    return fail(std::move(error));
+  }
+  auto published = publish(staging, summary.diff_id, {.size = summary.size, .made_here = true});
+  if (!published) {
+    remove_tree(staging);
+    return fail(std::move(published).error());
+  }
+  return layer;
+}
+
+Result<void> Layers::unpack(const std::string& diff_id, codec::Source blob) {
+  if (!valid_digest(diff_id)) return fail(Code::InvalidArgument, "{} is no diff id", diff_id);
+  Turn turn(*this, diff_id);
+  if (find(diff_id)) return {};
+  const fs::path staging = root_ / "tmp" / ("layer-" + random_hex(16));
+  TRY_VOID(make_directory(staging / "fs"));
+  Sha256Stream hash;
+  const codec::Source plain = [&, source = codec::decompress(std::move(blob))](std::span<char> into) -> Result<std::size_t> {
+    auto count = source(into);
+    if (count) hash.update({into.data(), *count});
+    return count;
+  };
+  auto done = unpack_layer_tar(plain, staging / "fs");
+  if (done) {
+    const std::string found = "sha256:" + hex(hash.finish());
+    done = found == diff_id ? publish(staging, diff_id, {})
+                            : fail(Code::Corrupt, "the layer's plain bytes have the digest {}, the image's config says {}", found, diff_id);
+  }
+  if (!done) remove_tree(staging);
+  return done;
+}
+
+Result<void> Layers::make_durable(const std::vector<Layer>& layers) {
+  std::vector<fs::path> fresh;
+  for (const auto& layer : layers)
+    if (auto path = place(layer.diff_id); fs::exists(path) && !fs::exists(path / "durable")) fresh.push_back(path);
+  if (fresh.empty()) return {};
+  TRY_VOID(sync_file_system(root_));
+  for (const auto& path : fresh) {
+    TRY_VOID(write_plainly(path / "durable", ""));
+    TRY_VOID(sync_directory(path));
+  }
+  return sync_directory(root_ / "layers");
+}
+
+Result<void> Layers::remove(const std::string& diff_id) {
+  Turn turn(*this, diff_id);
+  const fs::path away = root_ / "tmp" / ("gone-" + random_hex(16));
+  if (::rename(place(diff_id).c_str(), away.c_str()) != 0) return fail(os_error("rename", place(diff_id)));
+  remove_tree(away);
+  return {};
+}
+
+}  // namespace watari::oci
