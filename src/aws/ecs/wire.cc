@@ -1,0 +1,42 @@
+#include "aws/ecs/wire.h"
+
+#include <set>
+
+namespace watari::aws::ecs {
+
+std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags) {
+  std::vector<Tag> out;
+  for (const auto& tag : tags) out.push_back({.key = tag.key, .value = tag.value});
+  return out;
+}
+
+Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags) {
+  if (tags.size() > 50) return error("InvalidParameterException", "{} tags were given; a resource has at most 50.", tags.size());
+  std::vector<model::Tag> out;
+  std::set<std::string> seen;
+  for (const auto& tag : tags) {
+    auto key = tag.key.value_or("");
+    if (key.empty()) return error("InvalidParameterException", "A tag has no key.");
+    if (key.starts_with("aws:")) return error("InvalidParameterException", "The tag key prefix aws: is reserved: {}.", key);
+    if (!seen.insert(key).second) return error("InvalidParameterException", "Duplicate tag keys found: {}.", key);
+    out.push_back({key, tag.value.value_or("")});
+  }
+  return out;
+}
+
+Result<model::Cluster> find_cluster(Call& call, const std::optional<std::string>& name_or_arn) {
+  TRY(auto name, cluster_name(call.scope, name_or_arn));
+  if (name == "default") TRY_VOID(control::ensure_cluster(*call.platform.control, call.scope, name));
+  auto found = call.platform.control->state().clusters.get(control::cluster_key(call.scope, name));
+  if (!found || found->status != "ACTIVE") return error("ClusterNotFoundException", "Cluster not found.");
+  return *found;
+}
+
+Result<model::TaskDefinition> find_task_definition(Call& call, const std::string& name_or_arn) {
+  TRY(auto name, task_definition_name(call.scope, name_or_arn));
+  auto found = control::find_task_definition(call.platform.control->state(), call.scope, name.family, name.revision);
+  if (!found) return error("ClientException", "Unable to describe task definition.");
+  return *found;
+}
+
+}  // namespace watari::aws::ecs
