@@ -7,6 +7,9 @@ namespace async {
 class Loop;
 class Pool;
 }  // namespace async
+namespace control {
+class Control;
+}  // namespace control
 }  // namespace watari
 
 namespace watari::aws {
@@ -15,6 +18,7 @@ struct Platform {
   const Clock& clock;
   async::Loop& control_loop;
   async::Pool& pool;
+  control::Control* control = nullptr;
 };
 
 }  // namespace watari::aws

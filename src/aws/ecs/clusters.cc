@@ -44,7 +44,9 @@ Result<CreateClusterResponse> create_cluster(Call& call, const CreateClusterRequ
   TRY(auto cluster, control.commit([&]() -> Result<model::Cluster> {
     auto made = control.state().clusters.get(key).value_or(model::Cluster{.scope = call.scope, .name = name, .created_at = call.now});
     made.status = "ACTIVE";
-    if (call.given("tags")) TRY(made.tags, tags_from_wire(request.tags));
+    if (call.given("tags")) {
+      TRY(made.tags, tags_from_wire(request.tags));
+    }
     for (const auto& setting : request.settings) made.settings[setting.name.value_or("")] = setting.value.value_or("");
     control.state().clusters.put(key, made);
     return made;
