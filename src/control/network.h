@@ -31,6 +31,18 @@ Result<model::SecurityGroup> default_security_group(const State& state, const mo
 // default group; no subnets, the default subnets. Returns the VPC. InvalidArgument and NotFound say which id is wrong.
 Result<model::Vpc> complete_placement(const State& state, const model::Scope& scope, model::NetworkPlacement& placement);
 
+// --- VPCs and subnets --------------------------------------------------------------------------------------------------------
+
+// With its default security group. InvalidVpc.Range unless the range is a /16 to /28.
+Result<model::Vpc> create_vpc(State& state, const model::Scope& scope, const std::string& cidr);
+// With its default security group. DependencyViolation while it has subnets, other groups or load balancers.
+Result<void> delete_vpc(State& state, const model::Scope& scope, const std::string& vpc);
+// `zone` may be empty: the region's first. InvalidSubnet.Range, InvalidSubnet.Conflict, InvalidParameterValue (the zone).
+Result<model::Subnet> create_subnet(State& state, const model::Scope& scope, const std::string& vpc, const std::string& cidr,
+                                    const std::string& zone);
+// DependencyViolation while an interface or a load balancer is in it.
+Result<void> delete_subnet(State& state, const model::Scope& scope, const std::string& subnet);
+
 // --- addresses -------------------------------------------------------------------------------------------------------------
 
 // Takes a free address of the subnet for `task` and makes its network interface; the same again when the task has one there.
