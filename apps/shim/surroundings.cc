@@ -49,13 +49,23 @@ Result<void> enter_network(const runtime::ShimSetup& setup) {
   return {};
 }
 
-// Directory inside the image, symbolic links taken as the container would; nullopt-like invalid Fd when it is not there.
+// Directory inside the image, symbolic links followed as inside the container; no descriptor when it is not there.
 sys::Fd open_in_root(const std::string& root, const std::string& path) {
   sys::Fd top(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   open_how how{};
   how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT;
   return sys::Fd(static_cast<int>(::syscall(SYS_openat2, top.get(), path.c_str(), &how, sizeof how)));
+}
+
+// Content, owner and mode of a directory of the image; nothing when the image has no such directory.
+Result<void> copy_directory(const std::string& root, const std::string& path, const std::string& target) {
+  auto source = open_in_root(root, path);
+  if (!source) return {};
+  auto from = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(source.get()) + "/.";
+  TRY(auto copied, sys::run({"cp", "-a", "--reflink=auto", from, target + "/"}, std::chrono::minutes(10)));
+  if (copied.exit_code != 0) return fail(Code::Unavailable, "copy {} of the image into its volume: {}", path, copied.text);
+  return {};
 }
 
 }  // namespace
@@ -130,14 +140,22 @@ Result<void> Mounts::fill_volume(const runtime::RunRequest& request, const runti
   sys::Fd lock(::open((bind.ready_file + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return sys::fail_errno("lock " + bind.ready_file);
   if (::access(bind.ready_file.c_str(), F_OK) == 0) return {};
-  auto source = open_in_root(runtime::rootfs_directory(directory_, request.container), bind.initial_path);
-  if (source) {
-    auto target = runtime::bind_path(directory_, request.container, bind.name);
-    auto from = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(source.get()) + "/.";
-    TRY(auto copied, sys::run({"cp", "-a", "--reflink=auto", from, target + "/"}, std::chrono::minutes(10)));
-    if (copied.exit_code != 0)
-      return fail(Code::Unavailable, "copy {} of the image into its volume: {}", bind.initial_path, copied.text);
+  // Nobody may create files through an idmapped mount but users that it maps, and the host's root is none of them. So the copy goes
+  // between the unshifted layers and the directory as it lies on the disk.
+  sys::Overlay plain;
+  plain.directory = runtime::mount_directory(directory_) + "/layers";
+  plain.target = runtime::bind_path(directory_, request.container, "image");
+  plain.lower = {"empty"};
+  TRY_VOID(sys::make_directories(plain.directory + "/empty"));
+  TRY_VOID(sys::make_directories(plain.target));
+  for (const auto& path : request.layers) {
+    TRY(auto name, layer(path, false));
+    plain.lower.push_back(std::move(name));
   }
+  TRY_VOID(sys::mount_overlay(plain));
+  auto copied = copy_directory(plain.target, bind.initial_path, bind.source);
+  TRY_VOID(sys::unmount(plain.target));
+  TRY_VOID(copied);
   return sys::write_file(bind.ready_file, "");
 }
 
