@@ -13,7 +13,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -67,6 +66,9 @@ class Control {
 
   // What the balancer said last about the targets; empty until it said something (and after a restart).
   std::vector<model::TargetHealth> target_health(const std::string& target_group) const;
+
+  // For commands that make tasks: the manifest digest of an image (CannotPullContainerError in words when there is none).
+  Result<std::string> image_digest(const std::string& image) const;
 
   // Observations; any thread.
   void observe(model::TaskStatus status);

@@ -91,6 +91,13 @@ struct ServiceEvent {
   WATARI_FIELDS(ServiceEvent, id, at, message)
 };
 
+// Of a revision whose tasks fail one after the other.
+struct BackOff {
+  int failures = 0;
+  Time start_after{};  // no task of it is started before
+  WATARI_FIELDS(BackOff, failures, start_after)
+};
+
 struct Service {
   Scope scope;
   std::string cluster, name;
@@ -108,14 +115,13 @@ struct Service {
   std::optional<ServiceRevision> completed;  // the last revision that was deployed whole: what a rollback returns to
   std::vector<Tag> tags;
   std::vector<ServiceEvent> events;  // newest first, at most 100
-  int failures = 0;                          // tasks that failed one after the other: how long the next start waits
-  std::optional<Time> start_after;           // back-off: no task is started before
+  std::map<std::string, BackOff> back_off;  // by revision id
   std::string client_token;
   std::string created_by;
   Time created_at{};
   WATARI_FIELDS(Service, scope, cluster, name, status, desired_count, configuration, controller, health_check_grace_period,
                 enable_execute_command, az_rebalancing, role, platform_version, propagate_tags, target, completed, tags,
-                events, failures, start_after, client_token, created_by, created_at)
+                events, back_off, client_token, created_by, created_at)
 };
 
 enum class DeploymentStatus {
@@ -152,6 +158,8 @@ struct Deployment {
   Stage stage = Stage::ReconcileService;
   Time stage_since{};
   double production_weight = 0;  // percent of production traffic that the target has
+  Time weight_since{};           // when it was set
+  Seconds timeout{1800};         // it fails when it takes longer
   std::string reason;            // why it failed or was stopped: last probe, last exit, last log lines' place
   int failed_tasks = 0;
   int failure_threshold = 0;
@@ -160,7 +168,7 @@ struct Deployment {
   Time created_at{}, updated_at{};
   std::optional<Time> started_at, finished_at;
   WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since,
-                production_weight, reason, failed_tasks, failure_threshold, rollback_id, rollback_started_at,
+                production_weight, weight_since, timeout, reason, failed_tasks, failure_threshold, rollback_id, rollback_started_at,
                 created_at, updated_at, started_at, finished_at)
 };
 

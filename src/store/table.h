@@ -3,6 +3,7 @@
 // A new table needs no migration: its constructor reads what is stored under its name (nothing, the first time). All
 // documents stay in memory, ordered by key; a write outside a Transaction is a bug and throws std::logic_error.
 // Thread: the control loop only.
+#include <cstdint>
 #include <limits>
 #include <map>
 #include <optional>
@@ -76,9 +77,12 @@ class Table {
   }
 
   std::size_t size() const { return documents_.size(); }
+  // Grows with every write (and with writes taken back): whoever remembers it knows whether to look again.
+  std::uint64_t version() const { return version_; }
 
  private:
   void record(const std::string& key, std::optional<T> old) {
+    ++version_;
     database_.write(
         name_, key,
         [this, key]() -> std::optional<std::string> {
@@ -87,6 +91,7 @@ class Table {
         },
         // std::function wants copyable captures, and so does T.
         [this, key, old = std::move(old)]() mutable {
+          ++version_;
           if (old) documents_.insert_or_assign(key, std::move(*old));
           else documents_.erase(key);
         });
@@ -95,6 +100,7 @@ class Table {
   Database& database_;
   std::string name_;
   std::map<std::string, T> documents_;
+  std::uint64_t version_ = 0;
 };
 
 }  // namespace watari::store

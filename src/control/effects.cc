@@ -1,0 +1,172 @@
+// What the world is told after each evaluation: always after the commit, always the whole, and harmless to repeat.
+#include <algorithm>
+
+#include "base/log.h"
+#include "control/evaluation.h"
+#include "control/launch.h"
+#include "control/network.h"
+#include "plan/reconcile.h"
+
+namespace watari::control {
+
+using model::TaskState;
+
+// Security before tasks, so that none runs unguarded; the balancer before stops, so that none is stopped with traffic.
+void Control::Evaluation::carry_out() {
+  tell_security();
+  tell_names();
+  tell_balancer();
+  tell_engine();
+}
+
+std::string Control::Evaluation::vpc_namespace(const std::string& vpc) {
+  if (auto found = namespaces.find(vpc); found != namespaces.end()) return found->second;
+  std::string cidr;
+  control.state().vpcs.each("", [&](const std::string&, const model::Vpc& candidate) {
+    if (candidate.id == vpc) cidr = candidate.cidr;
+  });
+  if (cidr.empty()) return "";
+  auto name = control.ports_.engine->vpc_namespace(vpc, cidr);
+  if (!name) {
+    log::error("VPC {}: {}", vpc, name.error().message);
+    wake_at(control.now() + Seconds(5));
+    return "";
+  }
+  return namespaces[vpc] = *name;
+}
+
+void Control::Evaluation::tell_balancer() {
+  auto version = balancing_version();
+  if (!control.ports_.balancer) {
+    // Without load balancers there is nothing to wait for.
+    balancing_told = version;
+    return;
+  }
+  if (balancing_told && *balancing_told == version) {
+    if (flushed == applied && control.now() < flushed_at + Seconds(2)) wake_at(flushed_at + Seconds(2));
+    return;
+  }
+  auto& state = control.state();
+  balancer::Snapshot snapshot;
+  auto collect = [](const auto& table, auto& out) {
+    table.each("", [&](const std::string&, const auto& value) { out.push_back(value); });
+  };
+  collect(state.load_balancers, snapshot.load_balancers);
+  collect(state.listeners, snapshot.listeners);
+  collect(state.rules, snapshot.rules);
+  collect(state.target_groups, snapshot.target_groups);
+  collect(state.targets, snapshot.targets);
+  for (const auto& group : snapshot.target_groups) {
+    if (group.vpc.empty() || snapshot.namespace_of_vpc.contains(group.vpc)) continue;
+    if (auto name = vpc_namespace(group.vpc); !name.empty()) snapshot.namespace_of_vpc[group.vpc] = name;
+  }
+  balancing_told = version;
+  auto count = ++applied;
+  control.ports_.balancer->apply(std::move(snapshot));
+  control.ports_.balancer->flush([this, count] {
+    control.scheduler_.post([this, count] {
+      flushed = std::max(flushed, count);
+      flushed_at = control.now();
+      control.schedule();
+    });
+  });
+}
+
+// Every VPC that has tasks or load balancers.
+void Control::Evaluation::tell_security() {
+  auto& state = control.state();
+  auto version = state.security_groups.version() + state.network_interfaces.version() + state.load_balancers.version() +
+                 state.vpcs.version();
+  if (security_told && *security_told == version) return;
+  std::set<std::string> used;
+  state.network_interfaces.each("", [&](const std::string&, const model::NetworkInterface& entry) { used.insert(entry.vpc); });
+  state.load_balancers.each("", [&](const std::string&, const model::LoadBalancer& entry) { used.insert(entry.vpc); });
+  bool all = true;
+  state.vpcs.each("", [&](const std::string&, const model::Vpc& vpc) {
+    if (!used.contains(vpc.id) && !namespaces.contains(vpc.id)) return;
+    if (vpc_namespace(vpc.id).empty()) {
+      all = false;
+      return;
+    }
+    auto security = security_of(state, vpc);
+    control.ports_.engine->set_security(vpc.id, security.groups, security.groups_of_address);
+  });
+  if (all) security_told = version;
+}
+
+// Service Connect: each alias of a service resolves to its healthy tasks. When none is healthy, to those that once were.
+void Control::Evaluation::tell_names() {
+  struct Addresses {
+    std::vector<std::string> healthy, others;
+  };
+  auto& state = control.state();
+  std::map<std::string, std::map<std::string, Addresses>> found;  // VPC -> name
+  auto tasks = tasks_by_service();
+  state.services.each("", [&](const std::string& key, const model::Service& service) {
+    if (service.target.names.empty() || !tasks.contains(key)) return;
+    auto snapshot = snapshot_of(service, tasks[key]);
+    for (const auto* task : tasks[key]) {
+      if (task->desired_stopped || task->status.state != TaskState::Running || !task->healthy_at) continue;
+      bool healthy = plan::judge(snapshot, *task).fitness == plan::Fitness::Healthy;
+      for (const auto& name : service.target.names) {
+        auto& addresses = found[task->vpc][name.dns_name];
+        (healthy ? addresses.healthy : addresses.others).push_back(task->address);
+      }
+    }
+  });
+  for (const auto& [vpc, names] : names_told) found.try_emplace(vpc);
+  for (auto& [vpc, by_name] : found) {
+    std::map<std::string, std::vector<std::string>> names;
+    for (auto& [name, addresses] : by_name) {
+      auto& chosen = addresses.healthy.empty() ? addresses.others : addresses.healthy;
+      std::ranges::sort(chosen);
+      names[name] = chosen;
+    }
+    if (auto told = names_told.find(vpc); told != names_told.end() && told->second == names) continue;
+    control.ports_.engine->set_names(vpc, names);
+    names_told[vpc] = std::move(names);
+  }
+}
+
+void Control::Evaluation::tell_engine() {
+  auto& state = control.state();
+  auto& engine = *control.ports_.engine;
+  std::set<std::string> registered;  // addresses that are still in a target group
+  state.targets.each("", [&](const std::string&, const model::Target& target) { registered.insert(target.address); });
+  std::vector<model::Task> to_launch;
+  state.tasks.each("", [&](const std::string&, const model::Task& task) {
+    if (task.forgotten) return;
+    if (task.status.state == TaskState::Stopped) {
+      if (forgotten.insert(task.id).second) {
+        engine.forget(task.id);
+        control.schedule();  // the next evaluation writes that down
+      }
+    } else if (task.desired_stopped) {
+      bool in_group = !task.service.empty() && registered.contains(task.address);
+      if (!in_group && stopping.insert(task.id).second) engine.stop(task.id, task.stop_code, task.stop_reason);
+    } else if (task.status.state == TaskState::Provisioning && !known.contains(task.id)) {
+      to_launch.push_back(task);
+    }
+  });
+  for (const auto& task : to_launch) launch(task);
+}
+
+void Control::Evaluation::launch(const model::Task& task) {
+  known.insert(task.id);
+  auto spec = make_spec(control, control.ports_, task);
+  if (spec) {
+    control.ports_.engine->run(std::move(*spec));
+    return;
+  }
+  log::warn("task {}: {}", task.id, spec.error().message);
+  auto failed = task.status;
+  failed.task = task.id;
+  failed.state = TaskState::Stopped;
+  failed.stop_code = "TaskFailedToStart";
+  failed.stop_reason = spec.error().message;
+  failed.stopped_at = control.now();
+  inbox.push_back(std::move(failed));
+  control.schedule();
+}
+
+}  // namespace watari::control

@@ -1,0 +1,217 @@
+#include "control/services.h"
+
+#include <algorithm>
+
+#include "plan/reconcile.h"
+
+namespace watari::control {
+
+using model::DeploymentStatus;
+
+namespace {
+
+constexpr std::size_t kMaxEvents = 100;
+
+std::string digits(std::size_t count) {
+  // 19 decimal digits that begin with 1..9, as ECS's ids do.
+  std::string out;
+  for (char c : random_hex(count * 2)) {
+    int value = c <= '9' ? c - '0' : 10 + c - 'a';
+    if (value < 10 && (value > 0 || !out.empty())) out.push_back(c);
+    if (out.size() == count) return out;
+  }
+  out.append(count - out.size(), '7');
+  return out;
+}
+
+// "90", "90s", "15m", "2h" of the tag watari:timeout.
+Seconds timeout_of(const model::Service& service) {
+  auto tag = std::ranges::find(service.tags, "watari:timeout", &model::Tag::key);
+  if (tag == service.tags.end() || tag->value.empty()) return Seconds(1800);
+  auto text = tag->value;
+  int unit = text.back() == 'h' ? 3600 : text.back() == 'm' ? 60 : 1;
+  if (text.back() == 'h' || text.back() == 'm' || text.back() == 's') text.pop_back();
+  int value = 0;
+  for (char c : text) {
+    if (c < '0' || c > '9' || value > 1'000'000) return Seconds(1800);
+    value = value * 10 + (c - '0');
+  }
+  return value ? Seconds(value) * unit : Seconds(1800);
+}
+
+// Which target group of each pair the revision uses: the one that the revision before it does not.
+std::vector<std::string> choose_target_groups(const model::ServiceRevision& target,
+                                              const std::optional<model::ServiceRevision>& source,
+                                              const model::DeploymentConfiguration& configuration) {
+  std::vector<std::string> groups;
+  for (const auto& balancer : target.load_balancers) {
+    bool taken = source && std::ranges::find(source->target_groups, balancer.target_group) != source->target_groups.end();
+    bool swap = configuration.strategy != model::Strategy::Rolling && !balancer.alternate_target_group.empty() && taken;
+    // A rolling deployment goes on in the group that has the traffic now, also after blue/green swapped them.
+    if (configuration.strategy == model::Strategy::Rolling && source && !balancer.alternate_target_group.empty())
+      swap = std::ranges::find(source->target_groups, balancer.alternate_target_group) != source->target_groups.end();
+    groups.push_back(swap ? balancer.alternate_target_group : balancer.target_group);
+  }
+  return groups;
+}
+
+model::Deployment new_deployment(const State& state, const model::Service& service, Time now) {
+  model::Deployment deployment;
+  // Their times put deployments in order, so no two have the same.
+  auto before = deployments_of(state, service);
+  if (!before.empty()) now = std::max(now, before.back().created_at + Millis(1));
+  deployment.scope = service.scope;
+  deployment.id = new_deployment_id();
+  deployment.cluster = service.cluster;
+  deployment.service = service.name;
+  deployment.target = service.target;
+  deployment.source = service.completed;
+  deployment.configuration = service.configuration;
+  deployment.failure_threshold = plan::failure_threshold(service.desired_count);
+  deployment.timeout = timeout_of(service);
+  deployment.created_at = deployment.updated_at = deployment.stage_since = now;
+  return deployment;
+}
+
+// Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or was whole
+// as the first of its service, is what the newer one starts from.
+void supersede(State& state, model::Service& service, Time now) {
+  for (auto& deployment : deployments_of(state, service)) {
+    if (!in_progress(deployment.status)) continue;
+    bool shifted = deployment.configuration.strategy != model::Strategy::Rolling &&
+                   deployment.status == DeploymentStatus::InProgress &&
+                   deployment.stage >= (deployment.source ? model::Stage::CleanUp : model::Stage::PostScaleUp);
+    deployment.status = shifted ? DeploymentStatus::Successful : DeploymentStatus::Stopped;
+    if (shifted) service.completed = deployment.target;
+    else deployment.reason = "Superseded by a newer deployment.";
+    deployment.finished_at = deployment.updated_at = now;
+    state.deployments.put(deployment_key(deployment), deployment);
+  }
+}
+
+Result<model::Service> active_service(const State& state, const std::string& key) {
+  auto service = state.services.get(key);
+  if (!service) return fail(Error{Code::NotFound, "Service not found.", "ServiceNotFoundException"});
+  if (service->status != "ACTIVE") return fail(Error{Code::FailedPrecondition, "Service was not ACTIVE.", "ServiceNotActiveException"});
+  return *service;
+}
+
+}  // namespace
+
+std::string new_deployment_id() { return "ecs-svc/" + digits(19); }
+std::string new_revision_id() { return digits(19); }
+
+void add_event(model::Service& service, Time now, std::string message) {
+  auto id = random_hex(32);
+  for (std::size_t at : {20, 16, 12, 8}) id.insert(at, "-");
+  service.events.insert(service.events.begin(), model::ServiceEvent{id, now, std::move(message)});
+  if (service.events.size() > kMaxEvents) service.events.resize(kMaxEvents);
+}
+
+bool in_progress(DeploymentStatus status) {
+  switch (status) {
+    case DeploymentStatus::Pending:
+    case DeploymentStatus::InProgress:
+    case DeploymentStatus::StopRequested:
+    case DeploymentStatus::RollbackRequested:
+    case DeploymentStatus::RollbackInProgress: return true;
+    default: return false;
+  }
+}
+
+std::vector<model::Deployment> deployments_of(const State& state, const model::Service& service) {
+  std::vector<model::Deployment> out;
+  state.deployments.each(deployment_prefix(service), [&](const std::string&, const model::Deployment& deployment) {
+    // A service that was deleted and made again does not inherit.
+    if (deployment.created_at >= service.created_at) out.push_back(deployment);
+  });
+  return out;
+}
+
+Result<model::Service> create_service(Control& control, model::Service service) {
+  auto& state = control.state();
+  return control.commit([&]() -> Result<model::Service> {
+    auto key = service_key(service);
+    if (auto* old = state.services.find(key); old && old->status != "INACTIVE") {
+      if (old->status == "DRAINING")
+        return fail(Error{Code::Conflict, "Unable to Start a service that is still Draining.", "InvalidParameterException"});
+      if (!service.client_token.empty() && old->client_token == service.client_token) return *old;
+      return fail(Error{Code::AlreadyExists, "Creation of service was not idempotent.", "InvalidParameterException"});
+    }
+    service.created_at = control.now();
+    service.target.id = new_revision_id();
+    service.target.created_at = control.now();
+    service.target.target_groups = choose_target_groups(service.target, {}, service.configuration);
+    service.completed.reset();
+    auto deployment = new_deployment(state, service, control.now());
+    state.deployments.put(deployment_key(deployment), deployment);
+    state.services.put(key, service);
+    return service;
+  });
+}
+
+Result<model::Service> update_service(Control& control, const std::string& key, const ServiceUpdate& update) {
+  auto& state = control.state();
+  return control.commit([&]() -> Result<model::Service> {
+    TRY(auto service, active_service(state, key));
+    if (update.desired_count) service.desired_count = *update.desired_count;
+    if (update.configuration) service.configuration = *update.configuration;
+    if (update.health_check_grace_period) service.health_check_grace_period = *update.health_check_grace_period;
+    if (update.enable_execute_command) service.enable_execute_command = *update.enable_execute_command;
+    if (update.az_rebalancing) service.az_rebalancing = *update.az_rebalancing;
+    if (update.propagate_tags) service.propagate_tags = *update.propagate_tags;
+    if (update.platform_version) service.platform_version = *update.platform_version;
+
+    auto next = service.target;
+    if (update.task_definition) std::tie(next.family, next.revision) = *update.task_definition;
+    if (update.network) next.network = *update.network;
+    if (update.load_balancers) next.load_balancers = *update.load_balancers;
+    if (update.names) std::tie(next.names_namespace, next.names) = *update.names;
+    bool another = next.family != service.target.family || next.revision != service.target.revision;
+    if (update.force || another || update.network || update.load_balancers || update.names) {
+      supersede(state, service, control.now());
+      next.id = new_revision_id();
+      next.created_at = control.now();
+      next.pinned_images.clear();
+      next.target_groups = choose_target_groups(next, service.completed, service.configuration);
+      service.target = next;
+      auto deployment = new_deployment(state, service, control.now());
+      state.deployments.put(deployment_key(deployment), deployment);
+    }
+    state.services.put(key, service);
+    return service;
+  });
+}
+
+Result<model::Service> delete_service(Control& control, const std::string& key, bool force) {
+  auto& state = control.state();
+  return control.commit([&]() -> Result<model::Service> {
+    TRY(auto service, active_service(state, key));
+    if (service.desired_count > 0 && !force)
+      return fail(Error{Code::FailedPrecondition, "The service cannot be stopped while it is scaled above 0.",
+                        "InvalidParameterException"});
+    supersede(state, service, control.now());
+    service.status = "DRAINING";
+    service.desired_count = 0;
+    state.services.put(key, service);
+    return service;
+  });
+}
+
+Result<model::Deployment> stop_deployment(Control& control, const std::string& key, bool rollback) {
+  auto& state = control.state();
+  return control.commit([&]() -> Result<model::Deployment> {
+    auto deployment = state.deployments.get(key);
+    if (!deployment) return fail(Error{Code::NotFound, "Service deployment not found.", "ServiceDeploymentNotFoundException"});
+    if (deployment->status != DeploymentStatus::Pending && deployment->status != DeploymentStatus::InProgress)
+      return fail(Error{Code::Conflict, fmt::format("The service deployment is {}; only one in progress can be stopped.",
+                                                    name_of(deployment->status)), "ConflictException"});
+    deployment->status = rollback ? DeploymentStatus::RollbackRequested : DeploymentStatus::StopRequested;
+    deployment->reason = rollback ? "Rollback was requested by StopServiceDeployment." : "Stopped by StopServiceDeployment.";
+    deployment->updated_at = control.now();
+    state.deployments.put(key, *deployment);
+    return *deployment;
+  });
+}
+
+}  // namespace watari::control

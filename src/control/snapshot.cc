@@ -1,0 +1,86 @@
+// The state of one service as plan/ sees it.
+#include <set>
+
+#include "control/evaluation.h"
+
+namespace watari::control {
+
+// After a change has reached HAProxy, what the balancer reports next is about the time after it. It reports changes only: when
+// nothing came for this long, what it said before still holds.
+static constexpr Millis kQuiet{2000};
+
+std::uint64_t Control::Evaluation::balancing_version() const {
+  const auto& state = *control.state_;
+  return state.load_balancers.version() + state.listeners.version() + state.rules.version() + state.target_groups.version() +
+         state.targets.version();
+}
+
+bool Control::Evaluation::settled() const {
+  return balancing_told && *balancing_told == balancing_version() && flushed == applied;
+}
+
+bool Control::Evaluation::fresh() const {
+  return settled() && ((health_at && *health_at > flushed_at) || control.now() >= flushed_at + kQuiet);
+}
+
+// Live tasks, and stopped ones until they have been accounted for and the engine has been told to forget them.
+Control::Evaluation::TasksOfService Control::Evaluation::tasks_by_service() const {
+  TasksOfService out;
+  control.state_->tasks.each("", [&](const std::string&, const model::Task& task) {
+    if (task.service.empty() || (task.status.state == model::TaskState::Stopped && task.accounted && task.forgotten)) return;
+    out[service_key(task.scope, task.cluster, task.service)].push_back(&task);
+  });
+  return out;
+}
+
+plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& service,
+                                                       const std::vector<const model::Task*>& tasks) const {
+  const auto& state = *control.state_;
+  plan::ServiceSnapshot out;
+  out.service = service;
+  out.now = control.now();
+  out.settled = settled();
+  out.fresh = fresh();
+  out.time_scale = control.options_.time_scale;
+  std::set<std::string> running;
+  for (const auto* task : tasks) {
+    out.tasks.push_back(*task);
+    running.insert(task->service_revision);
+    auto name = task->family + ":" + std::to_string(task->revision);
+    if (out.definitions.contains(name)) continue;
+    if (auto* definition = state.task_definitions.find(task_definition_key(task->scope, task->family, task->revision)))
+      out.definitions.emplace(name, *definition);
+  }
+  const model::Deployment* newest = nullptr;
+  state.deployments.each(deployment_prefix(service), [&](const std::string&, const model::Deployment& deployment) {
+    if (newest && running.contains(newest->target.id)) out.deployments.push_back(*newest);
+    newest = &deployment;
+  });
+  if (newest) out.deployments.push_back(*newest);
+
+  std::set<std::string> groups, rules;
+  auto look_at = [&](const model::ServiceRevision& revision) {
+    for (const auto& balancer : revision.load_balancers) {
+      groups.insert({balancer.target_group, balancer.alternate_target_group});
+      rules.insert({balancer.production_listener_rule, balancer.test_listener_rule});
+    }
+  };
+  look_at(service.target);
+  if (service.completed) look_at(*service.completed);
+  for (const auto& deployment : out.deployments) {
+    look_at(deployment.target);
+    if (deployment.source) look_at(*deployment.source);
+  }
+  for (const auto& arn : groups) {
+    if (arn.empty()) continue;
+    if (auto* group = state.target_groups.find(arn)) out.deregistration_delays[arn] = group->deregistration_delay;
+    state.targets.each(arn + "/", [&](const std::string&, const model::Target& target) { out.targets.push_back(target); });
+  }
+  for (const auto& entry : health)
+    if (groups.contains(entry.target_group)) out.health.push_back(entry);
+  for (const auto& arn : rules)
+    if (auto* rule = state.rules.find(arn)) out.weights[arn] = rule->action.forward;
+  return out;
+}
+
+}  // namespace watari::control

@@ -1,0 +1,184 @@
+// Blue/green, canary and linear deployments: the new revision starts whole beside the old one, on the other target group of each
+// pair, then production traffic moves by the weights of the listener rule. One stage at a time; no stage is left before the
+// balancer has made its traffic real.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/result.h"
+#include "plan/planner.h"
+
+namespace watari::plan {
+
+using model::DeploymentStatus;
+using model::Stage;
+using model::Strategy;
+using Weights = std::vector<model::WeightedTargetGroup>;
+
+namespace {
+
+constexpr int kNoLimit = std::numeric_limits<int>::max() / 2;
+
+// Weights are whole numbers up to 999 on the wire; whole percentages stay readable.
+Weights weights_for(const std::string& target, const std::string& other, double percent) {
+  bool whole = percent == std::floor(percent);
+  int of_target = static_cast<int>(whole ? percent : std::round(percent * 9));
+  int total = whole ? 100 : 900;
+  Weights weights{{other, total - of_target}, {target, of_target}};
+  std::ranges::sort(weights, {}, &model::WeightedTargetGroup::target_group);
+  return weights;
+}
+
+bool same(Weights left, const Weights& right) {
+  std::ranges::sort(left, {}, &model::WeightedTargetGroup::target_group);
+  return std::ranges::equal(left, right, [](const auto& a, const auto& b) {
+    return a.target_group == b.target_group && a.weight == b.weight;
+  });
+}
+
+}  // namespace
+
+// Gives `percent` of the traffic of the production (or test) rules to the deployment's target. True when that is already so in
+// the balancer.
+bool Planner::direct_traffic(bool test, double percent) {
+  const auto& target = deployment_->target;
+  bool in_effect = in_.settled;
+  for (std::size_t i = 0; i < target.load_balancers.size() && i < target.target_groups.size(); ++i) {
+    const auto& balancer = target.load_balancers[i];
+    const auto& rule = test ? balancer.test_listener_rule : balancer.production_listener_rule;
+    if (rule.empty()) continue;
+    const auto& mine = target.target_groups[i];
+    const auto& other = mine == balancer.target_group ? balancer.alternate_target_group : balancer.target_group;
+    auto wanted = weights_for(mine, other, percent);
+    auto now = in_.weights.find(rule);
+    if (now != in_.weights.end() && same(now->second, wanted)) continue;
+    plan_.actions.push_back(SetWeights{rule, wanted});
+    in_effect = false;
+  }
+  return in_effect;
+}
+
+void Planner::advance(Stage stage) {
+  deployment_->stage = stage;
+  deployment_->stage_since = in_.now;
+  deployment_changed_ = true;
+}
+
+void Planner::shift_deployment() {
+  const auto stage = deployment_->stage;
+  const auto& target = deployment_->target.id;
+  if (deployment_->source && stage < Stage::CleanUp)
+    size_group(deployment_->source->id, service_.desired_count, kNoLimit, true);
+  if (stage >= Stage::ScaleUp) size_group(target, service_.desired_count, kNoLimit, true);
+
+  // Once it has traffic, a new revision without one working task is taken back at once.
+  if (stage > Stage::ScaleUp && stage < Stage::CleanUp && service_.desired_count > 0) {
+    auto members = alive_of(target);
+    bool any = std::ranges::any_of(members, [](auto* member) {
+      return member->was_healthy() && member->judgement.fitness != Fitness::Unhealthy;
+    });
+    if (!any) return fail_deployment("deployment failed: no task of the new revision is healthy. " + deployment_->reason);
+  }
+
+  switch (stage) {
+    case Stage::ReconcileService: return reconcile_stage();
+    case Stage::PreScaleUp: return advance(Stage::ScaleUp);
+    case Stage::ScaleUp: return scale_up_stage();
+    case Stage::PostScaleUp: return advance(Stage::TestTrafficShift);
+    case Stage::TestTrafficShift:
+      if (direct_traffic(true, 100)) advance(Stage::PostTestTrafficShift);
+      return;
+    case Stage::PostTestTrafficShift: return advance(Stage::ProductionTrafficShift);
+    case Stage::ProductionTrafficShift: return production_shift_stage();
+    case Stage::PostProductionTrafficShift: return advance(Stage::BakeTime);
+    case Stage::BakeTime: {
+      auto end = deployment_->stage_since + scaled(deployment_->configuration.bake_time);
+      if (in_.now < end) return wake_at(end);
+      // From here on the new revision is the one to return to.
+      service_.completed = deployment_->target;
+      service_changed_ = true;
+      return advance(Stage::CleanUp);
+    }
+    case Stage::CleanUp:
+      stop_all(alive_not_of(target), "Scaling activity initiated by deployment");
+      return complete();
+  }
+}
+
+// What a superseded deployment left behind goes first: its traffic back to the source, then its tasks.
+void Planner::reconcile_stage() {
+  const auto& target = deployment_->target.id;
+  if (deployment_->source && !(direct_traffic(false, 0) && direct_traffic(true, 0))) return;
+  Members strangers;
+  for (auto* member : alive_not_of(target))
+    if (!deployment_->source || member->task->service_revision != deployment_->source->id) strangers.push_back(member);
+  stop_all(strangers, "Scaling activity initiated by deployment");
+  if (strangers.empty() && !foreign_targets()) advance(Stage::PreScaleUp);
+}
+
+// Does anything but the target's own tasks still sit in the target groups that it is to use?
+bool Planner::foreign_targets() {
+  const auto& target = deployment_->target;
+  return std::ranges::any_of(in_.targets, [&](const auto& entry) {
+    if (std::ranges::find(target.target_groups, entry.target_group) == target.target_groups.end()) return false;
+    return std::ranges::any_of(in_.tasks, [&](const auto& task) {
+      return task.address == entry.address && task.service_revision != target.id;
+    });
+  });
+}
+
+void Planner::scale_up_stage() {
+  // A target group without a rule gets no health checks: it joins with weight 0 (all of it when there is nothing before it).
+  if (!direct_traffic(false, deployment_->source ? 0 : 100)) return;
+  if (healthy_in(alive_of(deployment_->target.id)) >= service_.desired_count) advance(Stage::PostScaleUp);
+}
+
+double Planner::next_weight() const {
+  const auto& configuration = deployment_->configuration;
+  double now = deployment_->production_weight;
+  if (!deployment_->source) return 100;
+  if (configuration.strategy == Strategy::Canary) return now == 0 ? configuration.canary_percent : 100;
+  if (configuration.strategy == Strategy::Linear) return std::min(100.0, now + std::max(configuration.linear_step_percent, 1.0));
+  return 100;
+}
+
+Seconds Planner::weight_wait() const {
+  const auto& configuration = deployment_->configuration;
+  if (deployment_->production_weight == 0) return Seconds(0);
+  return configuration.strategy == Strategy::Canary ? configuration.canary_bake_time : configuration.linear_step_bake_time;
+}
+
+void Planner::production_shift_stage() {
+  if (deployment_->production_weight > 0) {
+    if (!direct_traffic(false, deployment_->production_weight)) return;
+    if (deployment_->production_weight >= 100) return advance(Stage::PostProductionTrafficShift);
+  }
+  auto next_at = deployment_->weight_since + scaled(weight_wait());
+  if (in_.now < next_at) return wake_at(next_at);
+  deployment_->production_weight = next_weight();
+  deployment_->weight_since = in_.now;
+  deployment_changed_ = true;
+  direct_traffic(false, deployment_->production_weight);
+}
+
+void Planner::shift_rollback() {
+  const auto& source = deployment_->source->id;
+  size_group(source, service_.desired_count, kNoLimit, true);
+  if (!(direct_traffic(false, 0) && direct_traffic(true, 0))) return;
+  if (deployment_->production_weight != 0) {
+    deployment_->production_weight = 0;
+    deployment_->weight_since = in_.now;
+    deployment_changed_ = true;
+  }
+  stop_all(alive_not_of(source), "Scaling activity initiated by deployment");
+  auto members = alive_of(source);
+  if (healthy_in(members) >= service_.desired_count) return complete_rollback();
+  auto deadline = deployment_->rollback_started_at.value_or(in_.now) + deployment_->timeout;
+  if (in_.now < deadline) return wake_at(deadline);
+  deployment_->status = DeploymentStatus::RollbackFailed;
+  deployment_->finished_at = in_.now;
+  deployment_changed_ = true;
+}
+
+}  // namespace watari::plan
