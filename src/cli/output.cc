@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 #include "base/strings.h"
 
@@ -55,6 +57,20 @@ std::string age(double seconds) {
   return fmt::format("{:.0f} d", seconds / 86400);
 }
 
+std::string ago(double time) {
+  if (time <= 0) return "";
+  return age(std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() - time);
+}
+
+std::string clock_time(double time) {
+  auto seconds = static_cast<std::time_t>(time);
+  std::tm parts{};
+  ::localtime_r(&seconds, &parts);
+  char text[16];
+  return {text, std::strftime(text, sizeof text, "%H:%M:%S", &parts)};
+}
+
+bool is_terminal_input() { return ::isatty(STDIN_FILENO) == 1; }
 bool is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 
 }  // namespace watari::cli

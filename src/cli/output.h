@@ -23,8 +23,10 @@ Result<Address> parse_address(const std::string& text);
 
 // Columns as wide as their widest cell, two spaces between; the first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);
-// "3 s", "12 min", "5 h", "2 d": since that time.
-std::string age(double seconds);
-bool is_terminal();  // stdout
+std::string age(double seconds);        // "3 s", "12 min", "5 h", "2 d"
+std::string ago(double time);           // since that time (seconds since the epoch), in the same words; "" for 0
+std::string clock_time(double time);    // 17:04:33, local time
+bool is_terminal();                     // stdout
+bool is_terminal_input();               // stdin
 
 }  // namespace watari::cli
