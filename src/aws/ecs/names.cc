@@ -34,6 +34,28 @@ Result<std::string> cluster_name(const model::Scope& scope, const std::optional<
   return resource_name(scope, "cluster", *text);
 }
 
+namespace {
+
+Result<std::string> name_in_cluster(const model::Scope& scope, std::string_view kind, const std::string& cluster,
+                                    const std::string& text) {
+  TRY(auto rest, resource_name(scope, kind, text));
+  auto slash = rest.find('/');
+  if (slash == std::string::npos) return rest;
+  if (rest.substr(0, slash) != cluster)
+    return error("InvalidParameterException", "Identifier is for cluster {}. Your cluster is {}.", rest.substr(0, slash), cluster);
+  return rest.substr(slash + 1);
+}
+
+}  // namespace
+
+Result<std::string> service_name(const model::Scope& scope, const std::string& cluster, const std::string& text) {
+  return name_in_cluster(scope, "service", cluster, text);
+}
+
+Result<std::string> task_id(const model::Scope& scope, const std::string& cluster, const std::string& text) {
+  return name_in_cluster(scope, "task", cluster, text);
+}
+
 Result<TaskDefinitionName> task_definition_name(const model::Scope& scope, const std::string& text) {
   TRY(auto rest, resource_name(scope, "task-definition", text));
   TaskDefinitionName name{.family = rest};

@@ -24,6 +24,11 @@ Result<std::string> resource_name(const model::Scope& scope, std::string_view ki
 // "default" when empty.
 Result<std::string> cluster_name(const model::Scope& scope, const std::optional<std::string>& text);
 
+// The last part of a service's or task's ARN (old or new format) or the text as it is. InvalidParameterException when an ARN
+// names another cluster.
+Result<std::string> service_name(const model::Scope& scope, const std::string& cluster, const std::string& text);
+Result<std::string> task_id(const model::Scope& scope, const std::string& cluster, const std::string& text);
+
 struct TaskDefinitionName {
   std::string family;
   int revision = 0;  // 0: the newest active one

@@ -1,0 +1,269 @@
+#include "aws/ecs/service_shapes.h"
+
+#include <algorithm>
+
+#include "aws/ecs/names.h"
+#include "aws/ecs/wire.h"
+
+namespace watari::aws::ecs {
+namespace {
+
+// The running, pending and wanted tasks of one revision of a service.
+struct Counts {
+  int running = 0, pending = 0, wanted = 0;
+  bool any() const { return running + pending + wanted > 0; }
+};
+
+Counts count(const control::State& state, const model::Scope& scope, const std::string& cluster, const std::string& service,
+             const std::string& revision = "") {
+  Counts counts;
+  state.tasks.each(control::cluster_key(scope, cluster) + "/", [&](const auto&, const model::Task& task) {
+    if (task.service != service || (!revision.empty() && task.service_revision != revision)) return;
+    bool running = task.status.state == model::TaskState::Running || task.status.state == model::TaskState::Deactivating;
+    counts.running += running;
+    counts.pending += task.status.state < model::TaskState::Running;
+    counts.wanted += !task.desired_stopped && task.status.state != model::TaskState::Stopped;
+  });
+  return counts;
+}
+
+std::optional<std::string> text(const std::string& value) { return value.empty() ? std::nullopt : std::optional(value); }
+
+int minutes(Seconds value) { return static_cast<int>(value.count() / 60); }
+
+DeploymentConfiguration to_wire(const model::DeploymentConfiguration& in) {
+  DeploymentConfiguration out{
+      .deploymentCircuitBreaker = DeploymentCircuitBreaker{.enable = in.circuit_breaker, .rollback = in.circuit_breaker_rollback},
+      .maximumPercent = in.maximum_percent,
+      .minimumHealthyPercent = in.minimum_healthy_percent,
+      .strategy = std::string(name_of(in.strategy)),
+      .bakeTimeInMinutes = minutes(in.bake_time)};
+  if (in.strategy == model::Strategy::Canary)
+    out.canaryConfiguration = CanaryConfiguration{in.canary_percent, minutes(in.canary_bake_time)};
+  if (in.strategy == model::Strategy::Linear)
+    out.linearConfiguration = LinearConfiguration{in.linear_step_percent, minutes(in.linear_step_bake_time)};
+  return out;
+}
+
+LoadBalancer to_wire(const model::ServiceLoadBalancer& in, const std::string& target_group) {
+  LoadBalancer out{.targetGroupArn = target_group, .containerName = in.container, .containerPort = in.container_port};
+  if (!in.alternate_target_group.empty())
+    out.advancedConfiguration = AdvancedConfiguration{
+        .alternateTargetGroupArn = target_group == in.target_group ? in.alternate_target_group : in.target_group,
+        .productionListenerRule = text(in.production_listener_rule), .testListenerRule = text(in.test_listener_rule),
+        .roleArn = text(in.role)};
+  return out;
+}
+
+std::vector<LoadBalancer> load_balancers(const model::ServiceRevision& revision) {
+  std::vector<LoadBalancer> out;
+  for (std::size_t i = 0; i < revision.load_balancers.size(); ++i) {
+    const auto& item = revision.load_balancers[i];
+    out.push_back(to_wire(item, i < revision.target_groups.size() ? revision.target_groups[i] : item.target_group));
+  }
+  return out;
+}
+
+std::optional<ServiceConnectConfiguration> service_connect(const model::ServiceRevision& revision) {
+  if (revision.names_namespace.empty()) return std::nullopt;
+  ServiceConnectConfiguration out{.enabled = true, .namespace_ = revision.names_namespace};
+  for (const auto& name : revision.names)
+    out.services.push_back({.portName = name.port_name, .discoveryName = name.dns_name,
+                            .clientAliases = {{.port = name.port, .dnsName = name.dns_name}}});
+  return out;
+}
+
+std::string_view rollout_state(model::DeploymentStatus status) {
+  switch (status) {
+    case model::DeploymentStatus::Pending:
+    case model::DeploymentStatus::InProgress: return "IN_PROGRESS";
+    case model::DeploymentStatus::Successful: return "COMPLETED";
+    default: return "FAILED";
+  }
+}
+
+std::string rollout_reason(const model::Deployment& deployment, std::string_view state) {
+  if (state == "COMPLETED") return "ECS deployment " + deployment.id + " completed.";
+  if (state == "IN_PROGRESS") return "ECS deployment " + deployment.id + " in progress.";
+  return deployment.reason.empty() ? "ECS deployment " + deployment.id + " failed." : deployment.reason;
+}
+
+// What both kinds of entry of Service.deployments share.
+Deployment entry(const model::ServiceRevision& revision, const model::Scope& scope, const Counts& counts) {
+  return {.taskDefinition = task_definition_arn(scope, revision.family, revision.revision), .desiredCount = counts.wanted,
+          .pendingCount = counts.pending, .runningCount = counts.running, .failedTasks = 0, .launchType = revision.launch_type,
+          .platformVersion = "1.4.0", .platformFamily = "Linux", .networkConfiguration = ecs::to_wire(revision.network),
+          .serviceConnectConfiguration = service_connect(revision)};
+}
+
+Deployment entry(const control::State& state, const model::Deployment& deployment) {
+  auto counts = count(state, deployment.scope, deployment.cluster, deployment.service, deployment.target.id);
+  auto out = entry(deployment.target, deployment.scope, counts);
+  auto rollout = rollout_state(deployment.status);
+  out.id = deployment.id;
+  out.failedTasks = deployment.failed_tasks;
+  out.createdAt = deployment.created_at;
+  out.updatedAt = deployment.updated_at;
+  out.rolloutState = std::string(rollout);
+  out.rolloutStateReason = rollout_reason(deployment, rollout);
+  return out;
+}
+
+// The way back of a deployment that failed is an entry of its own, with an id of its own.
+Deployment rollback_entry(const control::State& state, const model::Deployment& deployment) {
+  auto counts = count(state, deployment.scope, deployment.cluster, deployment.service, deployment.source->id);
+  auto out = entry(*deployment.source, deployment.scope, counts);
+  bool done = deployment.status == model::DeploymentStatus::RollbackSuccessful;
+  out.id = deployment.rollback_id;
+  out.createdAt = deployment.rollback_started_at.value_or(deployment.updated_at);
+  out.updatedAt = deployment.updated_at;
+  out.rolloutState = done ? "COMPLETED" : deployment.status == model::DeploymentStatus::RollbackFailed ? "FAILED" : "IN_PROGRESS";
+  out.rolloutStateReason = fmt::format("ECS deployment {} {}: rolled back from {}: {}", deployment.rollback_id,
+                                       done ? "completed" : "in progress", deployment.id, deployment.reason);
+  return out;
+}
+
+std::vector<Deployment> deployments_of(const control::State& state, const model::Service& service) {
+  std::vector<const model::Deployment*> history;  // oldest first
+  state.deployments.each(control::deployment_prefix(service),
+                         [&](const auto&, const model::Deployment& deployment) { history.push_back(&deployment); });
+  std::vector<Deployment> out;
+  if (history.empty()) return out;
+  const auto& newest = *history.back();
+  bool back = !newest.rollback_id.empty() && newest.source;
+  out.push_back(back ? rollback_entry(state, newest) : entry(state, newest));
+  out.back().status = "PRIMARY";
+  out.back().desiredCount = service.desired_count;
+  std::vector<std::string> listed = {back ? newest.source->id : newest.target.id};
+  for (auto at = history.rbegin(); at != history.rend(); ++at) {
+    const auto& candidate = **at;
+    if (std::ranges::count(listed, candidate.target.id)) continue;
+    listed.push_back(candidate.target.id);
+    if (!count(state, service.scope, service.cluster, service.name, candidate.target.id).any()) continue;
+    out.push_back(entry(state, candidate));
+    out.back().status = "ACTIVE";
+  }
+  return out;
+}
+
+std::string name_within(const model::Deployment& deployment, const std::string& id) {
+  return deployment.cluster + "/" + deployment.service + "/" + id.substr(id.rfind('/') + 1);
+}
+
+ServiceRevisionSummary summary(const control::State& state, const model::Deployment& deployment,
+                               const model::ServiceRevision& revision, double weight) {
+  auto counts = count(state, deployment.scope, deployment.cluster, deployment.service, revision.id);
+  ServiceRevisionSummary out{.arn = revision_arn(deployment, revision), .requestedTaskCount = counts.wanted,
+                             .runningTaskCount = counts.running, .pendingTaskCount = counts.pending};
+  if (deployment.configuration.strategy != model::Strategy::Rolling) out.requestedProductionTrafficWeight = weight;
+  return out;
+}
+
+}  // namespace
+
+std::string deployment_arn(const model::Deployment& deployment) {
+  return arn(deployment.scope, "service-deployment", name_within(deployment, deployment.id));
+}
+
+std::string revision_arn(const model::Deployment& deployment, const model::ServiceRevision& revision) {
+  return arn(deployment.scope, "service-revision", name_within(deployment, revision.id));
+}
+
+NetworkConfiguration to_wire(const model::NetworkPlacement& network) {
+  return {.awsvpcConfiguration = AwsVpcConfiguration{.subnets = network.subnets, .securityGroups = network.security_groups,
+                                                     .assignPublicIp = network.assign_public_ip ? "ENABLED" : "DISABLED"}};
+}
+
+Service describe_service(const control::State& state, const model::Service& service, bool with_tags) {
+  auto counts = count(state, service.scope, service.cluster, service.name);
+  Service out{.serviceArn = service_arn(service), .serviceName = service.name, .clusterArn = cluster_arn(service.scope, service.cluster),
+              .status = service.status, .desiredCount = service.desired_count, .runningCount = counts.running,
+              .pendingCount = counts.pending, .launchType = service.target.launch_type, .platformVersion = "LATEST",
+              .platformFamily = "Linux",
+              .taskDefinition = task_definition_arn(service.scope, service.target.family, service.target.revision),
+              .deploymentConfiguration = to_wire(service.configuration)};
+  out.loadBalancers = load_balancers(service.target);
+  out.deployments = deployments_of(state, service);
+  out.roleArn = text(service.role);
+  for (const auto& event : service.events) out.events.push_back({.id = event.id, .createdAt = event.at, .message = event.message});
+  out.createdAt = service.created_at;
+  out.networkConfiguration = to_wire(service.target.network);
+  out.healthCheckGracePeriodSeconds = static_cast<int>(service.health_check_grace_period.count());
+  out.schedulingStrategy = "REPLICA";
+  out.deploymentController = DeploymentController{.type = service.controller};
+  if (with_tags) out.tags = tags_to_wire(service.tags);
+  out.createdBy = text(service.created_by);
+  out.enableECSManagedTags = false;
+  out.propagateTags = service.propagate_tags.empty() ? "NONE" : service.propagate_tags;
+  out.enableExecuteCommand = service.enable_execute_command;
+  out.availabilityZoneRebalancing = service.az_rebalancing ? "ENABLED" : "DISABLED";
+
+  std::optional<model::Deployment> newest;
+  state.deployments.each(control::deployment_prefix(service),
+                         [&](const auto&, const model::Deployment& deployment) { newest = deployment; });
+  if (newest) {
+    if (newest->status == model::DeploymentStatus::InProgress || newest->status == model::DeploymentStatus::Pending)
+      out.currentServiceDeployment = deployment_arn(*newest);
+    for (const auto* revision : {newest->source ? &*newest->source : nullptr, &newest->target}) {
+      if (!revision) continue;
+      auto of = count(state, service.scope, service.cluster, service.name, revision->id);
+      if (of.any())
+        out.currentServiceRevisions.push_back({.arn = revision_arn(*newest, *revision), .requestedTaskCount = of.wanted,
+                                               .runningTaskCount = of.running, .pendingTaskCount = of.pending});
+    }
+  }
+  return out;
+}
+
+ServiceDeployment describe_deployment(const control::State& state, const model::Deployment& in) {
+  model::Service service{.scope = in.scope, .cluster = in.cluster, .name = in.service};
+  ServiceDeployment out{.serviceDeploymentArn = deployment_arn(in), .serviceArn = service_arn(service),
+                        .clusterArn = cluster_arn(in.scope, in.cluster), .createdAt = in.created_at, .startedAt = in.started_at,
+                        .finishedAt = in.finished_at, .updatedAt = in.updated_at};
+  bool stopped = in.status == model::DeploymentStatus::Stopped;
+  if (stopped) out.stoppedAt = in.finished_at;
+  if (in.source) out.sourceServiceRevisions.push_back(summary(state, in, *in.source, 100 - in.production_weight));
+  out.targetServiceRevision = summary(state, in, in.target, in.production_weight);
+  out.status = std::string(name_of(in.status));
+  out.statusReason = text(in.reason);
+  if (in.configuration.strategy != model::Strategy::Rolling && !in.finished_at) out.lifecycleStage = std::string(name_of(in.stage));
+  out.deploymentConfiguration = to_wire(in.configuration);
+  if (!in.rollback_id.empty() && in.source)
+    out.rollback = Rollback{.reason = text(in.reason), .startedAt = in.rollback_started_at, .serviceRevisionArn = revision_arn(in, *in.source)};
+  bool triggered = in.configuration.circuit_breaker && in.failure_threshold > 0 && in.failed_tasks >= in.failure_threshold;
+  out.deploymentCircuitBreaker = ServiceDeploymentCircuitBreaker{
+      .status = !in.configuration.circuit_breaker ? "DISABLED" : triggered ? "TRIGGERED" : in.finished_at ? "MONITORING_COMPLETE" : "MONITORING",
+      .failureCount = in.failed_tasks, .threshold = in.failure_threshold};
+  return out;
+}
+
+ServiceDeploymentBrief summarise_deployment(const model::Deployment& in) {
+  model::Service service{.scope = in.scope, .cluster = in.cluster, .name = in.service};
+  return {.serviceDeploymentArn = deployment_arn(in), .serviceArn = service_arn(service), .clusterArn = cluster_arn(in.scope, in.cluster),
+          .startedAt = in.started_at, .createdAt = in.created_at, .finishedAt = in.finished_at,
+          .targetServiceRevisionArn = revision_arn(in, in.target), .status = std::string(name_of(in.status)), .statusReason = text(in.reason)};
+}
+
+ServiceRevision describe_revision(const control::State& state, const model::Deployment& deployment, const model::ServiceRevision& in) {
+  model::Service service{.scope = deployment.scope, .cluster = deployment.cluster, .name = deployment.service};
+  ServiceRevision out{.serviceRevisionArn = revision_arn(deployment, in), .serviceArn = service_arn(service),
+                      .clusterArn = cluster_arn(deployment.scope, deployment.cluster),
+                      .taskDefinition = task_definition_arn(deployment.scope, in.family, in.revision), .launchType = in.launch_type,
+                      .platformVersion = "1.4.0", .platformFamily = "Linux"};
+  out.loadBalancers = load_balancers(in);
+  out.networkConfiguration = to_wire(in.network);
+  out.serviceConnectConfiguration = service_connect(in);
+  out.createdAt = in.created_at;
+  auto definition = state.task_definitions.get(control::task_definition_key(deployment.scope, in.family, in.revision));
+  for (const auto& [container, digest] : in.pinned_images) {
+    ContainerImage image{.containerName = container, .imageDigest = digest};
+    if (definition) {
+      auto found = std::ranges::find(definition->containers, container, &model::ContainerDefinition::name);
+      if (found != definition->containers.end()) image.image = found->image;
+    }
+    out.containerImages.push_back(std::move(image));
+  }
+  return out;
+}
+
+}  // namespace watari::aws::ecs
