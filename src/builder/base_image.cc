@@ -1,0 +1,164 @@
+#include "builder/base_image.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/strings.h"
+#include "oci/reference.h"
+#include "sys/fd.h"
+#include "sys/files.h"
+
+namespace watari::builder {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Times in a base image are cut to this, so that they do not depend on when it was made. 2023-06-10, the release of Debian 12.
+constexpr std::int64_t kEpoch = 1686355200;
+constexpr const char* kCreated = "2023-06-10T00:00:00Z";
+constexpr Millis kTimeout{1'800'000};
+
+bool is_plain(std::string_view word) {
+  return !word.empty() && word[0] != '-' && std::ranges::all_of(word, [](unsigned char c) { return std::isalnum(c) || std::string_view("+-.:_").contains(c); });
+}
+
+Result<void> check(const BaseRequest& request) {
+  if (!oci::valid_repository(request.name)) return fail(Code::InvalidArgument, "`{}` is no image name; expected lower-case letters, digits, - _ . /", request.name);
+  if (!is_plain(request.suite)) return fail(Code::InvalidArgument, "`{}` is no suite; expected for example bookworm", request.suite);
+  for (const auto& package : request.packages)
+    if (!is_plain(package)) return fail(Code::InvalidArgument, "`{}` is no package name", package);
+  return {};
+}
+
+// The host's own archives that carry the suite; none means mmdebstrap's default for it.
+std::vector<std::string> host_sources(const std::string& suite) {
+  std::vector<std::string> files;
+  auto consider = [&](const fs::path& path) {
+    auto extension = path.extension();
+    if (extension != ".list" && extension != ".sources") return;
+    auto text = sys::read_file(path);
+    if (text && text->contains(suite)) files.push_back(path);
+  };
+  consider("/etc/apt/sources.list");
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator("/etc/apt/sources.list.d", none)) consider(entry.path());
+  std::ranges::sort(files);
+  return files;
+}
+
+std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const fs::path& tar) {
+  std::vector<std::string> argv{"env", "SOURCE_DATE_EPOCH=" + std::to_string(kEpoch), "LC_ALL=C", "mmdebstrap", "--mode=root",
+                                "--variant=minbase", "--format=tar",
+                                "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
+                                "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
+                                "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+                                "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""};
+  if (!request.packages.empty()) argv.push_back("--include=" + join(request.packages, ","));
+  // Services are not started while packages are installed in an image, as in Docker's base images.
+  argv.push_back("--customize-hook=printf '#!/bin/sh\\nexit 101\\n' > \"$1/usr/sbin/policy-rc.d\" && chmod 755 \"$1/usr/sbin/policy-rc.d\"");
+  argv.push_back("--customize-hook=rm -rf \"$1\"/etc/resolv.conf \"$1\"/etc/hostname \"$1\"/var/log/*.log \"$1\"/var/log/apt "
+                 "\"$1\"/var/cache/ldconfig/aux-cache \"$1\"/etc/*- \"$1\"/var/lib/dpkg/*-old && : > \"$1/etc/machine-id\"");
+  argv.insert(argv.end(), {request.suite, tar});
+  std::ranges::copy(host_sources(request.suite), std::back_inserter(argv));
+  return argv;
+}
+
+Result<oci::Image> add_base(oci::ImageStore& images, oci::Layer layer, oci::ImageConfig config, const BaseRequest& request) {
+  oci::Image image;
+  image.created = kCreated;
+#if defined(__aarch64__)
+  image.architecture = "arm64";
+#endif
+  image.config = std::move(config);
+  image.layers = {std::move(layer)};
+  image.history = {{"watari base build " + base_tag(request), "", false}};
+  TRY(auto added, images.add_image(std::move(image)));
+  TRY(auto reference, oci::parse_reference(base_tag(request)));
+  TRY_VOID(images.tag(reference.repository, reference.tag, added.digest));
+  return added;
+}
+
+oci::ImageConfig base_config(std::string shell) {
+  oci::ImageConfig config;
+  config.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  config.cmd = {std::move(shell)};
+  return config;
+}
+
+// Every file gets the fixed time, so that the layer is the same whenever it is made.
+void set_times(const fs::path& directory) {
+  const timespec times[2] = {{kEpoch, 0}, {kEpoch, 0}};
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) ::utimensat(AT_FDCWD, entry.path().c_str(), times, AT_SYMLINK_NOFOLLOW);
+}
+
+Result<std::string> host_busybox() {
+  for (std::string path : {"/usr/bin/busybox", "/bin/busybox"}) {
+    auto bytes = sys::read_file(path);
+    if (!bytes) continue;
+    if (bytes->contains("/ld-linux") || bytes->contains("/ld-musl"))
+      return fail(Code::FailedPrecondition, "{} is not static; install the package busybox-static", path);
+    return path;
+  }
+  return fail(Code::FailedPrecondition, "no busybox on this machine; install the package busybox-static");
+}
+
+void write(const fs::path& path, std::string_view text, unsigned mode = 0644) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+  fs::permissions(path, fs::perms(mode));
+}
+
+}  // namespace
+
+std::string base_tag(const BaseRequest& request) { return request.name + ":" + (request.from == "busybox" ? "latest" : request.suite); }
+
+Result<oci::Image> make_debian_base(const BaseRequest& request, oci::ImageStore& images, const fs::path& scratch, const StopSignal& stop,
+                                    const OnLine& on_line) {
+  TRY_VOID(check(request));
+  auto tar = scratch / "base.tar";
+  TRY(int code, run_contained(mmdebstrap_command(request, tar), kTimeout, stop, on_line));
+  if (code == 125 || code == 127) return fail(Code::FailedPrecondition, "mmdebstrap is not there; install the package mmdebstrap");
+  if (code != 0) return fail(Code::FailedPrecondition, "mmdebstrap ended with exit code {}; its last lines say why", code);
+  on_line("importing the root file system");
+  std::ifstream file(tar, std::ios::binary);
+  auto source = [&](std::span<char> into) -> Result<std::size_t> {
+    file.read(into.data(), static_cast<std::streamsize>(into.size()));
+    return static_cast<std::size_t>(file.gcount());
+  };
+  TRY(auto layer, oci::import_layer(images, source));
+  std::error_code ignored;
+  fs::remove(tar, ignored);
+  return add_base(images, std::move(layer), base_config("bash"), request);
+}
+
+Result<oci::Image> make_busybox_base(const BaseRequest& request, oci::ImageStore& images, const StopSignal& stop, const OnLine& on_line) try {
+  TRY_VOID(check(request));
+  if (!request.packages.empty()) return fail(Code::InvalidArgument, "a busybox base has no packages; make a debian base");
+  TRY(auto busybox, host_busybox());
+  std::vector<std::string> applets;
+  TRY(int code, run_contained({busybox, "--list"}, Millis{10'000}, stop, [&](std::string_view name) { applets.emplace_back(name); }));
+  if (code != 0) return fail(Code::FailedPrecondition, "{} --list ended with exit code {}", busybox, code);
+  TRY(auto root, images.scratch_directory());
+  fs::permissions(root, fs::perms(0755));
+  for (const char* directory : {"bin", "dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "sbin", "var/tmp"})
+    fs::create_directories(root / directory);
+  for (const char* directory : {"tmp", "var/tmp"}) fs::permissions(root / directory, fs::perms(01777));
+  fs::permissions(root / "root", fs::perms(0700));
+  fs::copy_file(busybox, root / "bin/busybox");
+  fs::permissions(root / "bin/busybox", fs::perms(0755));
+  for (const auto& applet : applets)
+    if (applet != "busybox") fs::create_symlink("busybox", root / "bin" / applet);
+  write(root / "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");
+  write(root / "etc/group", "root:x:0:\nnogroup:x:65534:\n");
+  set_times(root);
+  TRY(auto layer, images.add_layer(root));
+  on_line(fmt::format("{} with {} applets", busybox, applets.size()));
+  return add_base(images, std::move(layer), base_config("sh"), request);
+} catch (const fs::filesystem_error& e) {
+  return fail(Code::Internal, "make the busybox base: {}", e.what());
+}
+
+}  // namespace watari::builder

@@ -1,0 +1,192 @@
+#include "builder/builder.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "builder/base_image.h"
+#include "builder/build_record.h"
+#include "builder/contexts.h"
+#include "builder/executor.h"
+#include "oci/reference.h"
+#include "sys/files.h"
+
+namespace watari::builder {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kKeptBuilds = 200;
+
+class BuilderImpl final : public Builder {
+ public:
+  BuilderImpl(BuilderOptions options, oci::ImageStore& images, Contexts contexts, StepCache cache)
+      : options_(std::move(options)), images_(images), contexts_(std::move(contexts)), cache_(std::move(cache)) {}
+  ~BuilderImpl() override {
+    for (auto& [id, running] : running_) running.record->stop_signal().stop();
+  }
+
+  Result<std::string> add_context(const Read& read) override { return contexts_.add(read); }
+  Result<std::string> start(BuildRequest request) override;
+  Result<std::string> start_base(BaseRequest request) override;
+  Result<BuildReport> get(const std::string& build_id, std::int64_t log_position) override;
+  Result<void> stop(const std::string& build_id) override;
+
+  fs::path records() const { return options_.root / "builds" / "records"; }
+  fs::path work() const { return options_.root / "builds" / "work"; }
+
+ private:
+  using Work = std::function<Result<oci::Image>(BuildRecord&, const fs::path& scratch)>;
+  struct Running {
+    std::shared_ptr<BuildRecord> record;
+    std::jthread thread;
+  };
+  Result<std::string> launch(std::shared_ptr<BuildRecord> record, Work work);
+  Result<oci::Image> build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const fs::path& context);
+  void forget_finished();
+  void drop_old_records();
+
+  BuilderOptions options_;
+  oci::ImageStore& images_;
+  Contexts contexts_;
+  StepCache cache_;
+  std::mutex mutex_;
+  std::vector<std::string> finished_;
+  std::map<std::string, Running> running_;  // last: its threads use the others until they are joined
+};
+
+Result<std::string> BuilderImpl::launch(std::shared_ptr<BuildRecord> record, Work work_to_do) {
+  auto scratch = work() / record->id();
+  TRY_VOID(sys::make_directories(scratch));
+  std::lock_guard lock(mutex_);
+  forget_finished();
+  drop_old_records();
+  auto id = record->id();
+  auto run = [this, record, scratch, work_to_do = std::move(work_to_do)] {
+    record->finish(work_to_do(*record, scratch));
+    if (auto removed = sys::remove_tree(scratch); !removed) log::warn("build {}: {}", record->id(), removed.error().message);
+    std::lock_guard finished_lock(mutex_);
+    finished_.push_back(record->id());
+  };
+  running_.emplace(id, Running{record, std::jthread(std::move(run))});
+  return id;
+}
+
+// Finished builds are read from disk; their threads are joined here, by whoever comes next.
+void BuilderImpl::forget_finished() {
+  for (const auto& id : finished_) running_.erase(id);
+  finished_.clear();
+}
+
+void BuilderImpl::drop_old_records() {
+  std::vector<std::pair<fs::file_time_type, fs::path>> all;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(records(), ignored)) all.emplace_back(entry.last_write_time(ignored), entry.path());
+  if (all.size() <= kKeptBuilds) return;
+  std::ranges::sort(all);
+  for (std::size_t i = 0; i < all.size() - kKeptBuilds; ++i)
+    if (!running_.contains(all[i].second.filename())) fs::remove_all(all[i].second, ignored);
+}
+
+Result<std::string> BuilderImpl::start(BuildRequest request) {
+  for (const auto& tag : request.tags) {
+    TRY(auto reference, oci::parse_reference(tag));
+    if (!reference.digest.empty()) return fail(Code::InvalidArgument, "`{}` names a digest; expected name:tag", tag);
+  }
+  TRY(auto context, contexts_.find(request.context_id));
+  TRY(auto record, BuildRecord::create(records(), request.tags));
+  return launch(record, [this, request = std::move(request), context](BuildRecord& each, const fs::path& scratch) {
+    return build(each, scratch, request, context);
+  });
+}
+
+// The passes of a build.
+Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const fs::path& context) {
+  auto text = read_in_root(context, request.dockerfile);
+  if (!text) return fail(Code::NotFound, "no {} in the build context; name another with -f", request.dockerfile);
+  TRY(auto dockerfile, parse_dockerfile(*text, request.dockerfile));
+  TRY(auto plan, make_plan(dockerfile, request.target, request.build_args, images_));
+  record.set_steps(steps_of(plan));
+  for (const auto& note : plan.notes) record.line(0, note);
+  ExecutorOptions options{.context = context, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
+                          .name = request.tags.empty() ? "" : split(request.tags[0], ':')[0], .runtime = options_.runtime,
+                          .step_timeout = options_.step_timeout, .parallel = options_.parallel, .no_cache = request.no_cache};
+  TRY(auto image, execute(plan, images_, cache_, record.stop_signal(), record, options));
+  for (const auto& tag : request.tags) {
+    TRY(auto reference, oci::parse_reference(tag));
+    TRY_VOID(images_.tag(reference.repository, reference.tag, image.digest));
+  }
+  return image;
+}
+
+Result<std::string> BuilderImpl::start_base(BaseRequest request) {
+  if (request.from != "debian" && request.from != "busybox")
+    return fail(Code::InvalidArgument, "a base cannot be made from `{}`; expected debian or busybox", request.from);
+  TRY(auto record, BuildRecord::create(records(), {base_tag(request)}));
+  record->set_steps({Step{1, request.name, "base " + base_tag(request) + " from " + request.from, 0, StepStatus::Waiting, 0, ""}});
+  return launch(record, [this, request](BuildRecord& each, const fs::path& scratch) -> Result<oci::Image> {
+    TRY_VOID(own_mounts());
+    each.step_started(1);
+    auto on_line = [&](std::string_view line) { each.line(1, line); };
+    auto image = request.from == "busybox" ? make_busybox_base(request, images_, each.stop_signal(), on_line)
+                                           : make_debian_base(request, images_, scratch, each.stop_signal(), on_line);
+    each.step_ended(1, image ? StepStatus::Done : StepStatus::Failed, image ? "" : image.error().message);
+    return image;
+  });
+}
+
+Result<BuildReport> BuilderImpl::get(const std::string& build_id, std::int64_t log_position) {
+  bool well_formed = build_id.size() == 16 && build_id.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!well_formed) return fail(Code::NotFound, "no build {} here", build_id);
+  std::shared_ptr<BuildRecord> live;
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = running_.find(build_id); found != running_.end()) live = found->second.record;
+  }
+  // The report first: lines written until then are complete when it says that the build has ended.
+  auto report = live ? Result<BuildReport>(live->report()) : load_report(records() / build_id);
+  if (!report) return report;
+  TRY_VOID(load_lines(records() / build_id, std::max<std::int64_t>(log_position, 0), *report));
+  return report;
+}
+
+Result<void> BuilderImpl::stop(const std::string& build_id) {
+  std::lock_guard lock(mutex_);
+  if (auto found = running_.find(build_id); found != running_.end()) {
+    found->second.record->stop_by_user();
+    return {};
+  }
+  return load_report(records() / build_id).map([](const BuildReport&) {});
+}
+
+// What a killed server left: scratch directories, and builds that will never end.
+Result<void> sweep(const BuilderImpl& builder) {
+  TRY_VOID(sys::remove_tree(builder.work()));
+  TRY_VOID(sys::make_directories(builder.work()));
+  TRY_VOID(sys::make_directories(builder.records()));
+  for (const auto& entry : fs::directory_iterator(builder.records())) {
+    auto report = load_report(entry.path());
+    if (!report || report->status != BuildStatus::Running) continue;
+    report->status = BuildStatus::Failed;
+    report->error = "the server ended while this build ran; start it again, finished steps are in the cache";
+    report->ended_at = SystemClock().now();
+    TRY_VOID(save_report(entry.path(), *report, true));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Builder>> Builder::open(BuilderOptions options, oci::ImageStore& images) {
+  auto root = options.root;
+  TRY_VOID(sys::make_directories(root / "builds"));
+  TRY(auto contexts, Contexts::open(root / "builds" / "contexts"));
+  TRY(auto cache, StepCache::open(root / "images" / "cache"));
+  auto builder = std::make_unique<BuilderImpl>(std::move(options), images, std::move(contexts), std::move(cache));
+  TRY_VOID(sweep(*builder));
+  return builder;
+}
+
+}  // namespace watari::builder

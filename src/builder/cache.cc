@@ -1,0 +1,111 @@
+#include "builder/cache.h"
+
+#include <map>
+#include <mutex>
+
+#include "base/digest.h"
+#include "sys/files.h"
+
+namespace watari::builder {
+
+namespace fs = std::filesystem;
+using codec::Json;
+
+Result<StepCache> StepCache::open(fs::path directory) {
+  std::error_code problem;
+  fs::create_directories(directory / "last", problem);
+  if (problem) return fail(Code::Internal, "create {}: {}", directory.string(), problem.message());
+  return StepCache(std::move(directory));
+}
+
+std::string StepCache::key_of(const Json& inputs) { return sha256_hex(inputs.dump()); }
+
+std::optional<CachedStep> StepCache::find(const std::string& key) const {
+  auto text = sys::read_file(file_of(key));
+  if (!text) return std::nullopt;
+  auto json = codec::parse_json(*text);
+  if (!json) return std::nullopt;
+  CachedStep step;
+  step.created = (*json)["created"].as_string();
+  const Json& layer = (*json)["layer"];
+  if (layer.is_object())
+    step.layer = oci::Layer{layer["diffId"].as_string(), layer["digest"].as_string(), layer["size"].as_int(), layer["mediaType"].as_string()};
+  return step;
+}
+
+Result<void> StepCache::put(const Json& inputs, const std::string& slot, const CachedStep& step) const {
+  // Two builds may make the same entry; each is written by one at a time.
+  static std::mutex writing;
+  std::lock_guard lock(writing);
+  auto key = key_of(inputs);
+  auto entry = Json::object({{"inputs", inputs}, {"created", step.created}});
+  if (step.layer)
+    entry.set("layer", Json::object({{"diffId", step.layer->diff_id}, {"digest", step.layer->digest}, {"size", step.layer->size},
+                                     {"mediaType", step.layer->media_type}}));
+  std::error_code ignored;
+  fs::create_directory(directory_ / key.substr(0, 2), ignored);
+  TRY_VOID(sys::replace_file(file_of(key), entry.dump(), 0644, true));
+  return sys::replace_file(directory_ / "last" / slot, key);
+}
+
+std::string StepCache::explain(const Json& inputs, const std::string& slot) const {
+  auto entry = sys::read_file(directory_ / "last" / slot)
+                   .and_then([&](const std::string& last) { return sys::read_file(file_of(last)); })
+                   .and_then([](const std::string& text) { return codec::parse_json(text); });
+  if (!entry) return "not built here before";
+  auto what = difference((*entry)["inputs"], inputs);
+  return what.empty() ? "its layer is not in the store any more" : what;
+}
+
+namespace {
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < 5; ++i) text += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > 5) text += " and " + std::to_string(names.size() - 5) + " more";
+  return text;
+}
+
+// Members that differ between two objects: "changed: a, b; new: c; gone: d".
+std::string compare_members(const Json& before, const Json& now) {
+  std::vector<std::string> changed, added, gone;
+  std::map<std::string_view, const Json*> old;
+  for (const auto& [name, value] : before.as_object()) old.emplace(name, &value);
+  for (const auto& [name, value] : now.as_object()) {
+    auto found = old.find(name);
+    if (found == old.end()) added.push_back(name);
+    else if (*found->second != value) changed.push_back(name);
+    if (found != old.end()) old.erase(found);
+  }
+  for (const auto& [name, value] : old) gone.emplace_back(name);
+  std::string text;
+  auto say = [&](std::string_view what, const std::vector<std::string>& names) {
+    if (!names.empty()) text += (text.empty() ? "" : "; ") + std::string(what) + " " + list_of(names);
+  };
+  say("changed:", changed);
+  say("new:", added);
+  say("gone:", gone);
+  return text;
+}
+
+}  // namespace
+
+std::string difference(const Json& before, const Json& now) {
+  static const std::map<std::string_view, std::string_view> kWords{
+      {"below", "the layers below it are others"}, {"command", "the command is another"}, {"destination", "the destination is another"},
+      {"owner", "the owner is another"},           {"mode", "the mode is another"},       {"user", "the user is another"},
+      {"directory", "the working directory is another"}, {"files", "files"},            {"environment", "environment"},
+      {"mounts", "what it mounts is different"}};
+  std::string text;
+  auto add = [&](const std::string& part) { text += (text.empty() ? "" : "; ") + part; };
+  for (const auto& [name, value] : now.as_object()) {
+    if (before[name] == value) continue;
+    auto found = kWords.find(name);
+    std::string word(found == kWords.end() ? std::string_view(name) : found->second);
+    if (value.is_object() && before[name].is_object()) add(word + " " + compare_members(before[name], value));
+    else add(found == kWords.end() ? word + " is another" : word);
+  }
+  return text;
+}
+
+}  // namespace watari::builder

@@ -1,0 +1,36 @@
+#pragma once
+// Layers mounted for a build step. Every build thread first calls own_mounts(): what it mounts then exists for this thread and its
+// children only, and is gone with the process, however that ends.
+#include <filesystem>
+#include <vector>
+
+#include "base/result.h"
+
+namespace watari::builder {
+
+// Gives the calling thread a private mount namespace (and a working directory of its own).
+Result<void> own_mounts();
+
+// An overlay of layers, mounted until it is destroyed. On the thread that made it.
+class MountedLayers {
+ public:
+  struct Options {
+    std::vector<std::filesystem::path> lower;  // lowest first; may be empty
+    std::filesystem::path scratch;             // an empty directory for this mount's own use; removed with it
+    std::filesystem::path upper, work;         // empty: read-only
+    std::vector<std::string> directories;      // that exist below everything, so that mounting on them leaves no trace in `upper`
+    std::vector<std::string> files;            // the same, empty files
+  };
+  static Result<MountedLayers> mount(const Options& options);
+  ~MountedLayers();
+  MountedLayers(MountedLayers&& other) noexcept : scratch_(std::exchange(other.scratch_, {})) {}
+  MountedLayers& operator=(MountedLayers&&) = delete;
+
+  std::filesystem::path root() const { return scratch_ / "root"; }
+
+ private:
+  explicit MountedLayers(std::filesystem::path scratch) : scratch_(std::move(scratch)) {}
+  std::filesystem::path scratch_;
+};
+
+}  // namespace watari::builder

@@ -1,0 +1,209 @@
+#include "builder/plan.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "builder/expand.h"
+#include "builder/run_mount.h"
+
+namespace watari::builder {
+namespace {
+
+#if defined(__aarch64__)
+constexpr std::string_view kArch = "arm64";
+#else
+constexpr std::string_view kArch = "amd64";
+#endif
+
+Variables platform_variables() {
+  std::string arch(kArch);
+  Variables all;
+  for (std::string side : {"TARGET", "BUILD"}) {
+    all[side + "PLATFORM"] = "linux/" + arch;
+    all[side + "OS"] = "linux";
+    all[side + "ARCH"] = arch;
+    all[side + "VARIANT"] = "";
+  }
+  return all;
+}
+
+class Planner {
+ public:
+  Planner(const Dockerfile& file, const Variables& given, const oci::ImageStore& images) : file_(file), images_(images) {
+    plan_.file = file.file;
+    plan_.escape = file.escape;
+    plan_.global = platform_variables();
+    plan_.given = given;
+    plan_.notes = file.notes;
+  }
+
+  Result<Plan> make(const std::string& target) {
+    TRY_VOID(read_global_args());
+    TRY(plan_.target, find_target(target));
+    TRY_VOID(need(plan_.target));
+    for (auto& [index, stage] : needed_) {
+      stage.first_step = plan_.steps + 1;
+      plan_.steps += 1 + static_cast<int>(stage.instructions.size());
+      plan_.stages.push_back(std::move(stage));
+    }
+    note_unused_args();
+    return std::move(plan_);
+  }
+
+ private:
+  Error error(const Instruction& at, std::string_view problem, Code code = Code::InvalidArgument) {
+    return error_at(file_.file, at, problem, code);
+  }
+  Lookup lookup() {
+    return [this](const std::string& name) -> std::optional<std::string> {
+      auto found = plan_.global.find(name);
+      return found == plan_.global.end() ? std::nullopt : std::optional(found->second);
+    };
+  }
+  Result<std::string> expanded(const Instruction& at, const std::string& word) {
+    return expand_word(word, lookup(), file_.escape).map_error([&](const Error& e) { return error(at, e.message); });
+  }
+
+  Result<void> read_global_args() {
+    for (const auto& arg : file_.global_args) {
+      for (const auto& [name, value] : pairs_of(arg)) {
+        auto given = plan_.given.find(name);
+        if (given != plan_.given.end()) {
+          plan_.global[name] = given->second;
+        } else if (value) {
+          TRY(plan_.global[name], expanded(arg, *value));
+        }
+      }
+    }
+    return {};
+  }
+
+  Result<std::size_t> find_target(const std::string& target) {
+    if (target.empty()) return file_.stages.size() - 1;
+    auto found = std::ranges::find(file_.stages, to_lower(target), &Stage::name);
+    if (found != file_.stages.end()) return static_cast<std::size_t>(found - file_.stages.begin());
+    if (auto number = parse_number<std::size_t>(target); number && *number < file_.stages.size()) return *number;
+    std::string names;
+    for (const auto& stage : file_.stages)
+      if (!stage.name.empty()) names += (names.empty() ? "" : ", ") + stage.name;
+    return fail(Code::NotFound, "{}: no stage named {}; its stages are {}", file_.file, target, names.empty() ? "without names" : names);
+  }
+
+  // A stage above `index` by its name; by its number only where COPY --from allows it.
+  std::optional<std::size_t> stage_above(std::size_t index, const std::string& name, bool numbers) {
+    for (std::size_t i = 0; i < index; ++i)
+      if (file_.stages[i].name == to_lower(name) && !name.empty()) return i;
+    auto number = numbers ? parse_number<std::size_t>(name) : std::nullopt;
+    return number && *number < index ? number : std::nullopt;
+  }
+
+  Result<oci::Image> find_image(const Instruction& at, const std::string& reference) {
+    return images_.resolve(reference).map_error([&](const Error& e) { return error(at, e.message, e.code); });
+  }
+
+  Result<void> need(std::size_t index) {
+    if (needed_.contains(index)) return {};
+    const Stage& source = file_.stages[index];
+    PlannedStage stage;
+    stage.index = index;
+    stage.name = source.name.empty() ? std::to_string(index) : source.name;
+    stage.from = source.from;
+    TRY_VOID(check_platform(source));
+    TRY_VOID(find_base(source, stage));
+    std::ranges::copy(source.instructions, std::back_inserter(stage.instructions));
+    for (const auto& instruction : stage.instructions) TRY_VOID(find_origins(instruction, stage));
+    auto needs = stage.needs;
+    needed_[index] = std::move(stage);
+    for (auto other : needs) TRY_VOID(need(other));
+    return {};
+  }
+
+  Result<void> check_platform(const Stage& stage) {
+    TRY(auto platform, expanded(stage.from, stage.platform));
+    auto ours = "linux/" + std::string(kArch);
+    if (platform.empty() || platform == ours || platform.starts_with(ours + "/v")) return {};
+    return fail(error(stage.from, fmt::format("platform {} cannot be built here; expected {}", platform, ours)));
+  }
+
+  Result<void> find_base(const Stage& source, PlannedStage& stage) {
+    TRY(auto base, expanded(source.from, source.base));
+    if (base.empty()) return fail(error(source.from, fmt::format("`{}` is empty; give its ARG a default, or --build-arg", source.base)));
+    if (base == "scratch") return {};
+    stage.parent = stage_above(stage.index, base, false);
+    if (stage.parent) {
+      stage.needs.insert(*stage.parent);
+      for (const auto& each : file_.stages[*stage.parent].instructions)
+        if (each.name == "ONBUILD") TRY_VOID(add_trigger(stage, each.text));
+      return {};
+    }
+    TRY(auto image, find_image(source.from, base));
+    for (const auto& trigger : image.config.on_build) TRY_VOID(add_trigger(stage, trigger));
+    stage.base = std::move(image);
+    return {};
+  }
+
+  Result<void> add_trigger(PlannedStage& stage, const std::string& text) {
+    TRY(auto trigger, parse_instruction(text, file_.file + " (ONBUILD)"));
+    trigger.line = stage.from.line;
+    stage.instructions.push_back(std::move(trigger));
+    return {};
+  }
+
+  Result<void> find_origins(const Instruction& instruction, PlannedStage& stage) {
+    std::vector<std::string> names;
+    if (instruction.name == "COPY") {
+      if (const Flag* from = instruction.flag("from")) names.push_back(from->value);
+    } else if (instruction.name == "RUN") {
+      auto mounts = run_mounts_of(instruction);
+      if (!mounts) return fail(error(instruction, mounts.error().message));
+      for (const auto& mount : *mounts)
+        if (!mount.from.empty()) names.push_back(mount.from);
+    }
+    for (const auto& name : names) {
+      if (name.empty() || name.contains('$'))
+        return fail(error(instruction, fmt::format("`{}` is no stage; variables do not work here, name a stage with `FROM image AS name`", name)));
+      Origin origin{stage_above(stage.index, name, true), std::nullopt};
+      if (origin.stage) {
+        stage.needs.insert(*origin.stage);
+      } else {
+        TRY(origin.image, find_image(instruction, name));
+      }
+      stage.origins[name] = std::move(origin);
+    }
+    return {};
+  }
+
+  void note_unused_args() {
+    auto declares = [](const std::vector<Instruction>& list, const std::string& name) {
+      return std::ranges::any_of(list, [&](const Instruction& each) {
+        if (each.name != "ARG") return false;
+        auto pairs = pairs_of(each);
+        return std::ranges::any_of(pairs, [&](const auto& pair) { return pair.first == name; });
+      });
+    };
+    for (const auto& [name, value] : plan_.given) {
+      bool used = is_predefined_arg(name) || declares(file_.global_args, name) ||
+                  std::ranges::any_of(plan_.stages, [&](const PlannedStage& s) { return declares(s.instructions, name); });
+      if (!used) plan_.notes.push_back(fmt::format("{}: no ARG takes the build argument {}", file_.file, name));
+    }
+  }
+
+  const Dockerfile& file_;
+  const oci::ImageStore& images_;
+  Plan plan_;
+  std::map<std::size_t, PlannedStage> needed_;
+};
+
+}  // namespace
+
+bool is_predefined_arg(std::string_view name) {
+  static constexpr std::array<std::string_view, 5> kNames{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"};
+  return std::ranges::find(kNames, to_lower(name)) != kNames.end();
+}
+
+Result<Plan> make_plan(const Dockerfile& dockerfile, const std::string& target, const Variables& build_args, const oci::ImageStore& images) {
+  return Planner(dockerfile, build_args, images).make(target);
+}
+
+}  // namespace watari::builder

@@ -1,0 +1,184 @@
+// Instructions that change the image's configuration and no file.
+#include <algorithm>
+#include <cctype>
+
+#include "base/strings.h"
+#include "builder/stage_build.h"
+
+namespace watari::builder {
+
+namespace {
+
+// "30s", "1m30s", "500ms" (Go's durations), in seconds, rounded up so that 500ms does not become 0.
+Result<Seconds> duration(std::string_view text) {
+  double total = 0;
+  auto rest = text;
+  while (!rest.empty()) {
+    auto end = rest.find_first_not_of("0123456789.");
+    if (end == 0 || end == std::string_view::npos) return fail(Code::InvalidArgument, "`{}` is no duration; expected for example 30s or 1m30s", text);
+    double value = std::strtod(std::string(rest.substr(0, end)).c_str(), nullptr);
+    rest.remove_prefix(end);
+    auto unit_end = std::min(rest.find_first_of("0123456789."), rest.size());
+    auto unit = rest.substr(0, unit_end);
+    rest.remove_prefix(unit_end);
+    if (unit == "h") total += value * 3600;
+    else if (unit == "m") total += value * 60;
+    else if (unit == "s") total += value;
+    else if (unit == "ms") total += value / 1000;
+    else return fail(Code::InvalidArgument, "`{}` is no duration; expected for example 30s or 1m30s", text);
+  }
+  auto whole = static_cast<std::int64_t>(total);
+  return Seconds(whole + (static_cast<double>(whole) < total ? 1 : 0));
+}
+
+// "80", "80/udp", "8000-8002" as the entries of the configuration.
+Result<std::vector<std::string>> ports(const std::string& text) {
+  auto slash = text.find('/');
+  auto protocol = slash == std::string::npos ? "tcp" : to_lower(text.substr(slash + 1));
+  auto numbers = text.substr(0, slash);
+  auto dash = numbers.find('-');
+  auto first = parse_number<std::uint16_t>(numbers.substr(0, dash));
+  auto last = dash == std::string::npos ? first : parse_number<std::uint16_t>(numbers.substr(dash + 1));
+  bool known = protocol == "tcp" || protocol == "udp" || protocol == "sctp";
+  if (!first || !last || *first == 0 || *first > *last || !known)
+    return fail(Code::InvalidArgument, "`{}` is no port; expected for example 80, 53/udp or 8000-8010", text);
+  std::vector<std::string> all;
+  for (int port = *first; port <= *last; ++port) all.push_back(std::to_string(port) + "/" + protocol);
+  return all;
+}
+
+void set_variable(std::vector<std::string>& env, const std::string& name, const std::string& value) {
+  auto found = std::ranges::find_if(env, [&](const std::string& pair) { return pair.starts_with(name + "="); });
+  auto pair = name + "=" + value;
+  if (found == env.end()) env.push_back(pair);
+  else *found = pair;
+}
+
+void add_once(std::vector<std::string>& list, const std::string& item) {
+  if (std::ranges::find(list, item) == list.end()) list.push_back(item);
+}
+
+}  // namespace
+
+Result<void> StageBuild::config_step(const Instruction& instruction) {
+  state_.history.push_back({instruction.source, "", true});
+  reason_ = "changes the configuration only";
+  return {};
+}
+
+// --build-arg wins over the default here, that over the one before the first FROM.
+Result<void> StageBuild::arg(const Instruction& instruction) {
+  const Plan& plan = shared_.plan;
+  for (const auto& [name, value] : pairs_of(instruction)) {
+    if (auto given = plan.given.find(name); given != plan.given.end()) {
+      state_.args[name] = given->second;
+    } else if (value) {
+      TRY(state_.args[name], expanded(*value));
+    } else if (auto global = plan.global.find(name); global != plan.global.end()) {
+      state_.args[name] = global->second;
+    }
+  }
+  return config_step(instruction);
+}
+
+// All values see the environment as it was before the instruction.
+Result<void> StageBuild::env(const Instruction& instruction) {
+  auto env = state_.config.env;
+  for (const auto& [name, value] : pairs_of(instruction)) {
+    TRY(auto key, expanded(name));
+    TRY(auto text, expanded(value.value_or("")));
+    set_variable(env, key, text);
+  }
+  state_.config.env = std::move(env);
+  return config_step(instruction);
+}
+
+Result<void> StageBuild::label(const Instruction& instruction) {
+  for (const auto& [name, value] : pairs_of(instruction)) {
+    TRY(auto key, expanded(name));
+    TRY(state_.config.labels[key], expanded(value.value_or("")));
+  }
+  return config_step(instruction);
+}
+
+Result<void> StageBuild::expose(const Instruction& instruction) {
+  for (const auto& word : instruction.words) {
+    TRY(auto text, expanded(word));
+    for (const auto& each : split_words(text, shared_.plan.escape)) {
+      TRY(auto list, ports(each));
+      for (const auto& port : list) add_once(state_.config.exposed_ports, port);
+    }
+  }
+  return config_step(instruction);
+}
+
+Result<void> StageBuild::volume(const Instruction& instruction) {
+  for (const auto& word : instruction.words) {
+    TRY(auto path, expanded(word));
+    if (path.empty()) return fail(Code::InvalidArgument, "a volume has no path");
+    add_once(state_.config.volumes, in_workdir(path));
+  }
+  return config_step(instruction);
+}
+
+Result<void> StageBuild::health_check(const Instruction& instruction) {
+  auto& config = state_.config;
+  config.health_interval = config.health_timeout = config.health_start_period = Seconds{0};
+  config.health_retries = 0;
+  if (to_lower(instruction.words[0]) == "none") {
+    config.health_test = {"NONE"};
+    return config_step(instruction);
+  }
+  for (const auto& flag : instruction.flags) {
+    if (flag.name == "retries") {
+      auto retries = parse_number<int>(flag.value);
+      if (!retries || *retries < 0) return fail(Code::InvalidArgument, "--retries={} is no number", flag.value);
+      config.health_retries = *retries;
+    } else if (flag.name == "start-interval") {
+      return fail(Code::InvalidArgument, "--start-interval is not supported; use --interval");
+    } else {
+      TRY(auto time, duration(flag.value));
+      (flag.name == "interval" ? config.health_interval : flag.name == "timeout" ? config.health_timeout : config.health_start_period) = time;
+    }
+  }
+  TRY(auto command, parse_instruction("CMD " + std::string(trim(std::string_view(instruction.text).substr(3))), shared_.plan.file));
+  config.health_test = {command.exec_form ? "CMD" : "CMD-SHELL"};
+  if (command.exec_form) std::ranges::copy(command.words, std::back_inserter(config.health_test));
+  else config.health_test.push_back(command.text);
+  return config_step(instruction);
+}
+
+Result<void> StageBuild::one_word(const Instruction& instruction) {
+  TRY(auto word, expanded(instruction.words[0]));
+  if (word.empty()) return fail(Code::InvalidArgument, "`{}` is empty here", instruction.words[0]);
+  (instruction.name == "USER" ? state_.config.user : state_.config.stop_signal) = word;
+  return config_step(instruction);
+}
+
+// Source: https://docs.docker.com/reference/dockerfile/#understand-how-cmd-and-entrypoint-interact
+Result<void> StageBuild::command(const Instruction& instruction) {
+  auto words = instruction.words;
+  if (!instruction.exec_form) {
+    words = state_.config.shell.empty() ? std::vector<std::string>{"/bin/sh", "-c"} : state_.config.shell;
+    words.push_back(instruction.text);
+  }
+  if (instruction.name == "SHELL") {
+    state_.config.shell = words;
+  } else if (instruction.name == "CMD") {
+    state_.config.cmd = words;
+    cmd_set_ = true;
+  } else {
+    state_.config.entrypoint = words;
+    // The CMD of a base image was meant for its own entry point.
+    if (!cmd_set_) state_.config.cmd.clear();
+  }
+  return config_step(instruction);
+}
+
+Result<void> StageBuild::note(const Instruction& instruction) {
+  if (instruction.name == "ONBUILD") state_.config.on_build.push_back(instruction.text);
+  else state_.config.labels["org.opencontainers.image.authors"] = instruction.text;
+  return config_step(instruction);
+}
+
+}  // namespace watari::builder
