@@ -14,6 +14,8 @@
 #include "cli/output.h"
 #include "codec/json.h"
 #include "net/server.h"
+#include "store/database.h"
+#include "vault/vault.h"
 #include "version.h"
 #include "watari/checks.h"
 #include "watari/root.h"
@@ -81,6 +83,9 @@ class Host {
   }
 
   Result<void> open_state() {
+    TRY(database_, store::Database::open((root_->path / "watari.db").string()));
+    TRY(vault_, vault::Vault::open(root_->path.string(), *database_));
+    platform_.vault = vault_.get();
     loop_.start();
     return {};
   }
@@ -109,6 +114,8 @@ class Host {
   std::string url_;
   SystemClock clock_;
   async::Pool pool_{4};
+  std::unique_ptr<store::Database> database_;
+  std::unique_ptr<vault::Vault> vault_;
   async::Loop loop_;
   aws::Platform platform_{clock_, loop_, pool_};  // what the API's handlers reach: each room's pass adds itself
   std::unique_ptr<net::Server> server_;

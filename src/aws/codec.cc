@@ -192,7 +192,10 @@ class Decoder {
   }
 
   void violate(std::string_view shown_value, const std::string& path, std::string_view constraint) {
-    violations_.push_back(fmt::format("Value {} at '{}' failed to satisfy constraint: {}", shown_value, path, constraint));
+    auto parts = split(path, '.');  // AWS writes all members in camel case here: 'tags.1.member.key'
+    for (auto& part : parts)
+      if (!part.empty()) part[0] = to_lower(part.substr(0, 1))[0];
+    violations_.push_back(fmt::format("Value {} at '{}' failed to satisfy constraint: {}", shown_value, join(parts, "."), constraint));
   }
 
   static Result<void> wrong_kind(const std::string& path, std::string_view expected, const Json& json) {

@@ -10,6 +10,9 @@ class Pool;
 namespace control {
 class Control;
 }  // namespace control
+namespace vault {
+class Vault;
+}  // namespace vault
 }  // namespace watari
 
 namespace watari::aws {
@@ -19,6 +22,7 @@ struct Platform {
   async::Loop& control_loop;
   async::Pool& pool;
   control::Control* control = nullptr;
+  vault::Vault* vault = nullptr;
 };
 
 }  // namespace watari::aws
