@@ -39,8 +39,7 @@ class Application {
 
  private:
   void put_deployment(model::Deployment deployment) {
-    if (deployment.status == model::DeploymentStatus::RollbackInProgress && deployment.rollback_id.empty())
-      deployment.rollback_id = new_deployment_id();
+    if (deployment.rollback_started_at && deployment.rollback_id.empty()) deployment.rollback_id = new_deployment_id();
     state_.deployments.put(deployment_key(deployment), deployment);
   }
 
