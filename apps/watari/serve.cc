@@ -11,10 +11,12 @@
 #include "aws/api.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "builder/builder.h"
 #include "cli/output.h"
 #include "codec/json.h"
+#include "control/control.h"
 #include "net/server.h"
-#include "store/database.h"
+#include "oci/image_store.h"
 #include "vault/vault.h"
 #include "version.h"
 #include "watari/checks.h"
@@ -44,9 +46,11 @@ class Host {
       Result<void> (Host::*run)();
     };
     constexpr Pass passes[] = {
-        {"check the host", &Host::check},      {"open the root", &Host::open_root},
-        {"listen", &Host::listen},             {"open the state", &Host::open_state},
-        {"serve the APIs", &Host::serve_apis}, {"announce", &Host::announce},
+        {"check the host", &Host::check},          {"open the root", &Host::open_root},
+        {"listen", &Host::listen},                 {"open the images", &Host::open_images},
+        {"open the state", &Host::open_state},     {"open the vault", &Host::open_vault},
+        {"open the builder", &Host::open_builder}, {"serve the APIs", &Host::serve_apis},
+        {"announce", &Host::announce},
     };
     for (const auto& pass : passes) {
       auto start = std::chrono::steady_clock::now();
@@ -61,9 +65,10 @@ class Host {
   void close(bool all) {
     log::info("stopping; tasks and load balancers {}", all ? "too" : "keep running");
     if (root_) root_->remove_endpoint();
-    if (server_) server_->stop();
-    loop_.stop();
+    quiet();
   }
+
+  ~Host() { quiet(); }
 
  private:
   Result<void> check() { return check_host(options_.root); }
@@ -82,15 +87,30 @@ class Host {
     return {};
   }
 
+  Result<void> open_images() {
+    TRY(images_, oci::ImageStore::open(root_->path));
+    return {};
+  }
+
   Result<void> open_state() {
-    TRY(database_, store::Database::open((root_->path / "watari.db").string()));
-    TRY(vault_, vault::Vault::open(root_->path.string(), *database_));
+    TRY(control_, control::Control::open({.root = root_->path, .time_scale = options_.time_scale}, clock_, scheduler_));
+    platform_.control = control_.get();
+    return {};
+  }
+
+  Result<void> open_vault() {
+    TRY(vault_, vault::Vault::open(root_->path.string(), control_->database()));
     platform_.vault = vault_.get();
-    loop_.start();
+    return {};
+  }
+
+  Result<void> open_builder() {
+    TRY(builder_, builder::Builder::open({.root = root_->path}, *images_));
     return {};
   }
 
   Result<void> serve_apis() {
+    loop_.start();
     TRY(auto credentials, aws::Credentials::open(root_->path.string()));
     server_->route("/", aws::make_api(platform_, std::move(credentials)));
     server_->route("/healthz", [](net::Request, net::Reply reply) {
@@ -109,15 +129,24 @@ class Host {
     return {};
   }
 
+  // No request, then no job on the loop: what the rooms below still say afterwards is dropped.
+  void quiet() {
+    if (server_) server_->stop();
+    loop_.stop();
+  }
+
   Options options_;
   std::optional<Root> root_;
   std::string url_;
   SystemClock clock_;
   async::Pool pool_{4};
-  std::unique_ptr<store::Database> database_;
-  std::unique_ptr<vault::Vault> vault_;
   async::Loop loop_;
+  control::LoopScheduler scheduler_{loop_};
   aws::Platform platform_{clock_, loop_, pool_};  // what the API's handlers reach: each room's pass adds itself
+  std::unique_ptr<oci::ImageStore> images_;
+  std::unique_ptr<control::Control> control_;
+  std::unique_ptr<vault::Vault> vault_;
+  std::unique_ptr<builder::Builder> builder_;
   std::unique_ptr<net::Server> server_;
 };
 
