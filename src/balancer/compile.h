@@ -1,0 +1,60 @@
+#pragma once
+// Snapshot -> what HAProxy should be told: pure, no side effects, so that golden tests can look at it.
+//
+// The text is split by how it changes. `frontends` and the backends' heads are structure: a change needs a reload. Which
+// target sits in which server slot and how a rule splits its traffic are run-time state: the admin socket changes them.
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "balancer/balancer.h"
+
+namespace watari::balancer {
+
+// One target group that some rule forwards to. Becomes two HAProxy backends: `name` with health checks, and `name`.open
+// without, which takes over while no target is healthy (ALB "fails open").
+struct Backend {
+  std::string name;
+  std::string group;      // ARN
+  std::string head;       // lines below `backend NAME`
+  std::string open_head;  // lines below `backend NAME.open`
+  std::string server;     // options of every server line
+  std::string open_server;
+  int rise = 5, fall = 2;
+  Seconds interval{30}, timeout{5};
+};
+
+struct Plan {
+  std::string frontends;
+  std::vector<Backend> backends;
+  std::map<std::string, std::string> splits;  // rule key -> "backend" or "7000:blue:10000:green" (see README.md)
+  std::map<std::string, std::string> files;   // file name in the run directory -> content: bodies of fixed responses
+  std::set<int> ports;
+};
+
+struct CompileOptions {
+  std::string run_directory;
+  std::vector<std::string> addresses;            // where listeners bind; IPv6 in brackets
+  std::set<int> closed_ports;                    // taken by someone else: left out
+  std::map<std::string, std::string> namespaces; // VPC -> "name" of a namespace that exists now, with its identity
+};
+
+Plan compile(const Snapshot& snapshot, const CompileOptions& options);
+
+// Names that HAProxy sees, made from ARNs.
+std::string backend_name(const std::string& target_group_arn);
+std::string rule_key(const std::string& rule_arn);
+
+// "7000:blue:10000:green": a request draws 0..9999 and takes the first pair whose limit is above. One group with weight:
+// its name alone. None: "none".
+std::string split_of(const std::vector<model::WeightedTargetGroup>& forward);
+
+// The HAProxy condition ("{ path -m reg … }") of a rule's conditions, joined by AND; "" when there are none.
+std::string condition_text(const std::vector<model::Condition>& conditions);
+// The redirect's location as a HAProxy log-format string.
+std::string location_format(const model::Action& action);
+// "*" and "?" wildcards as a regular expression over characters that are not in `stop`, without anchors.
+std::string wildcard_regex(const std::string& pattern, const std::string& any = ".");
+
+}  // namespace watari::balancer

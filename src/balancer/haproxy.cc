@@ -1,0 +1,237 @@
+#include "balancer/haproxy.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "balancer/ports.h"
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace watari::balancer {
+
+namespace {
+
+std::string address_of(const model::Target& target) { return fmt::format("{}:{}", target.address, target.port); }
+
+std::string server(const std::string& backend, std::size_t index) { return fmt::format("{}/s{}", backend, index + 1); }
+
+std::string place_commands(const std::string& backend, std::size_t index, const Slot& slot) {
+  auto colon = slot.address.rfind(':');
+  auto address = slot.address.substr(0, colon), port = slot.address.substr(colon + 1);
+  auto checked = server(backend, index), open = server(backend + ".open", index);
+  // Through `drain`, since leaving maintenance counts as up until the first probe says otherwise.
+  return fmt::format("set server {0} state maint; set server {0} addr {2} port {3}; set server {0} state drain; "
+                     "set server {0} health down; {4}set server {1} state maint; set server {1} addr {2} port {3}",
+                     checked, open, address, port, slot.draining ? "" : fmt::format("set server {} state ready; ", checked));
+}
+
+std::string state_commands(const std::string& backend, std::size_t index, const char* state, bool open_too) {
+  auto out = fmt::format("set server {} state {}", server(backend, index), state);
+  if (open_too) out += fmt::format("; set server {} state {}", server(backend + ".open", index), state);
+  return out;
+}
+
+}  // namespace
+
+Haproxy::Haproxy(const Options& options)
+    : options_(options), addresses_(bind_addresses(options.address)) {}
+
+void Haproxy::adopt() {
+  auto found = Process::find(options_.run_directory);
+  while (!found.empty() && found.back()->generation().empty()) {  // began, but never answered
+    found.back()->terminate();
+    found.pop_back();
+  }
+  if (found.empty()) return;
+  process_ = std::move(found.back());
+  found.pop_back();
+  number_ = process_->number();
+  for (auto& old : found) retire(std::move(old));
+  generation_ = process_->generation();
+  auto stats = parse_stat(process_->command("show stat -1 4 -1").value_or(""));
+  for (const auto& stat : stats) {
+    if (stat.backend.ends_with(".open") || !stat.server.starts_with("s")) continue;
+    auto index = parse_number<std::size_t>(stat.server.substr(1)).value_or(0);
+    if (index == 0) continue;
+    auto& slots = tables_[stat.backend].slots;
+    if (slots.size() < index) slots.resize(index);
+    if (stat.status.starts_with("MAINT")) continue;
+    auto& slot = slots[index - 1];
+    slot.address = stat.address;
+    slot.draining = stat.status.starts_with("DRAIN");
+    slot.up = slot.draining || stat.status.starts_with("UP");
+    slot.ever_healthy = slot.settled = slot.up;
+  }
+  for (const auto& line : split(process_->command("show map " + options_.run_directory + "/splits.map").value_or(""), '\n'))
+    if (auto words = split(line, ' '); words.size() == 3) splits_[words[1]] = words[2];
+  auto configuration = read_file(fmt::format("{}/haproxy-{}.cfg", options_.run_directory, number_)).value_or("");
+  for (int port : ports_of(configuration)) ports_.insert(port);
+  log::info("load balancer: adopted HAProxy with {} backends", tables_.size());
+}
+
+CompileOptions Haproxy::examine(const Snapshot& snapshot) {
+  CompileOptions options{.run_directory = options_.run_directory, .addresses = addresses_};
+  std::set<std::string> complaints;
+  for (const auto& [vpc, name] : snapshot.namespace_of_vpc) {
+    if (name.empty()) continue;
+    struct stat info{};
+    // The identity makes a namespace that was removed and made again count as another one: HAProxy keeps the old one open.
+    if (::stat(("/run/netns/" + name).c_str(), &info) == 0)
+      options.namespaces[vpc] = fmt::format("{} {}:{}", name, info.st_dev, info.st_ino);
+  }
+  for (const auto& listener : snapshot.listeners) {
+    if (ports_.contains(listener.port) && running()) continue;
+    if (options.closed_ports.contains(listener.port)) continue;
+    if (auto free = port_is_free(addresses_, listener.port); !free) {
+      options.closed_ports.insert(listener.port);
+      complaints.insert(free.error().message);
+    }
+  }
+  for (const auto& complaint : complaints)
+    if (!complaints_.contains(complaint)) log::error("load balancer: {}", complaint);
+  complaints_ = std::move(complaints);
+  incomplete_ = !options.closed_ports.empty() || options.namespaces.size() < snapshot.namespace_of_vpc.size();
+  return options;
+}
+
+std::vector<std::string> Haproxy::place(const Plan& plan, const Snapshot& snapshot) {
+  std::vector<std::string> commands;
+  std::map<std::string, SlotTable> tables;
+  for (const auto& backend : plan.backends) {
+    auto& table = tables[backend.name] = std::move(tables_[backend.name]);
+    std::map<std::string, bool> wanted;  // address -> draining
+    for (const auto& target : snapshot.targets)
+      if (target.target_group == backend.group) wanted[address_of(target)] = target.draining_until.has_value();
+    if (table.slots.empty()) table.slots.resize(slots_for(wanted.size()));
+    for (std::size_t i = 0; i < table.slots.size(); ++i) {
+      auto& slot = table.slots[i];
+      if (slot.free()) continue;
+      auto want = wanted.find(slot.address);
+      if (want == wanted.end()) {
+        slot = Slot{.freed = Steady::now()};
+        commands.push_back(state_commands(backend.name, i, "maint", true));
+      } else if (want->second != slot.draining) {
+        slot.draining = want->second;
+        slot.drained = Steady::now();
+        commands.push_back(state_commands(backend.name, i, slot.draining ? "drain" : "ready", slot.settled));
+      }
+    }
+    for (const auto& [address, draining] : wanted) {
+      if (table.find(address)) continue;
+      auto free = table.free_slot(backend.timeout + Seconds(1));
+      if (free < 0) {
+        free = static_cast<int>(table.slots.size());
+        table.slots.resize(std::max(table.slots.size() + 1, std::min<std::size_t>(table.slots.size() * 2, 4096)));
+      }
+      auto index = static_cast<std::size_t>(free);
+      table.slots[index] = Slot{.address = address, .draining = draining};
+      commands.push_back(place_commands(backend.name, index, table.slots[index]));
+    }
+  }
+  tables_ = std::move(tables);
+  return commands;
+}
+
+Result<void> Haproxy::order(const std::string& commands) {
+  TRY(auto answer, process_->command(commands));
+  for (const char* bad : {"No such", "nvalid", "nknown", "expects", "equire", "denied", "rror"})
+    if (answer.contains(bad)) return fail(Code::Internal, "HAProxy answered {} to {}", trim(answer), commands);
+  return {};
+}
+
+Result<void> Haproxy::write_splits(const std::map<std::string, std::string>& splits) const {
+  std::string text;
+  for (const auto& [rule, split_text] : splits) text += rule + " " + split_text + "\n";
+  return write_file(options_.run_directory + "/splits.map", text);
+}
+
+Result<void> Haproxy::change_splits(const std::map<std::string, std::string>& splits) {
+  if (splits == splits_) return {};
+  TRY_VOID(write_splits(splits));  // first: a HAProxy that dies now starts with it
+  auto map = options_.run_directory + "/splits.map ";
+  for (const auto& [rule, text] : splits) {
+    auto before = splits_.find(rule);
+    if (before != splits_.end() && before->second == text) continue;
+    TRY_VOID(order((before == splits_.end() ? "add map " : "set map ") + map + rule + " " + text));
+    splits_[rule] = text;
+  }
+  for (const auto& [rule, text] : std::map(splits_)) {
+    if (splits.contains(rule)) continue;
+    TRY_VOID(order("del map " + map + rule));
+    splits_.erase(rule);
+  }
+  return {};
+}
+
+void Haproxy::retire(std::unique_ptr<Process> process) {
+  auto file = fmt::format("{}/haproxy-{}.cfg", options_.run_directory, process->number());
+  if (auto done = process->retire(ports_of(read_file(file).value_or(""))); !done) log::warn("load balancer: {}", done.error().message);
+  replaced_.push_back(std::move(process));
+}
+
+void Haproxy::sweep() {
+  std::erase_if(replaced_, [](const auto& process) {
+    if (!process->idle()) return false;
+    process->terminate();
+    return true;
+  });
+}
+
+void Haproxy::stop(std::chrono::milliseconds limit) {
+  if (process_) retire(std::move(process_));
+  for (auto end = Steady::now() + limit; !replaced_.empty() && Steady::now() < end;
+       std::this_thread::sleep_for(std::chrono::milliseconds(20)))
+    sweep();
+  for (auto& process : replaced_) process->terminate();
+  replaced_.clear();
+  ports_.clear();
+  splits_.clear();
+  generation_.clear();
+}
+
+Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
+  if (running()) take_states(parse_stat(process_->command("show stat -1 4 -1").value_or("")));
+  for (const auto& [name, content] : plan.files) TRY_VOID(write_file(options_.run_directory + "/" + name, content));
+  TRY_VOID(write_splits(plan.splits));
+  TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(plan, tables_)));
+  auto number = number_ + 1;
+  auto configuration = render(plan, tables_, generation, options_.run_directory, number);
+  bool again = running();
+  if (process_ && !again) process_->remove_files();
+  TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, again ? process_.get() : nullptr));
+  if (again) retire(std::move(process_));
+  process_ = std::move(next);
+  number_ = number;
+  generation_ = generation;
+  splits_ = plan.splits;
+  ports_ = plan.ports;
+  log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", ports_.size(),
+            plan.backends.size());
+  return {};
+}
+
+Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
+  if (snapshot.listeners.empty()) {
+    stop(std::chrono::seconds(5));
+    tables_.clear();
+    ports_.clear();
+    return {};
+  }
+  auto plan = compile(snapshot, examine(snapshot));
+  auto commands = place(plan, snapshot);
+  auto wanted = generation_of(plan, tables_, options_.run_directory);
+  plan_ = plan;
+  auto carry_out = [&]() -> Result<void> {
+    if (!running() || generation_ != wanted) return reload(plan, wanted);
+    for (const auto& line : commands) TRY_VOID(order(line));
+    return change_splits(plan.splits);
+  };
+  auto done = carry_out();
+  // Half done is repaired by a reload, which carries everything.
+  if (!done) generation_.clear();
+  return done;
+}
+
+}  // namespace watari::balancer

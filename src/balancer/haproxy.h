@@ -1,0 +1,67 @@
+#pragma once
+// The balancer thread's state and steps: what HAProxy runs now, and how it gets from there to a snapshot. Not thread safe;
+// balancer.cc owns the only instance and its thread.
+#include <chrono>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "balancer/compile.h"
+#include "balancer/process.h"
+#include "balancer/slots.h"
+#include "balancer/socket.h"
+
+namespace watari::balancer {
+
+class Haproxy {
+ public:
+  explicit Haproxy(const Options& options);
+
+  // Takes over what runs, with its slots and splits.
+  void adopt();
+  // Makes HAProxy be what the snapshot says. Calling it again after an error, or after any interruption, is safe.
+  Result<void> reconcile(const Snapshot& snapshot);
+  // Asks HAProxy for states and requests in flight, and promotes targets after their first good probe.
+  Result<std::vector<model::TargetHealth>> observe(const Snapshot& snapshot);
+  // Lets requests finish, but not longer than `limit`, and ends every process.
+  void stop(std::chrono::milliseconds limit);
+
+  bool running() const { return process_ && !process_->ended(); }
+  int pidfd() const { return process_ ? process_->pidfd() : -1; }
+  const std::set<int>& ports() const { return ports_; }
+  // Something that should be is left out for now (a port that is taken, a namespace that does not exist yet).
+  bool incomplete() const { return incomplete_; }
+
+ private:
+  CompileOptions examine(const Snapshot& snapshot);
+  // Puts targets into slots, takes them out, drains; returns the commands for a HAProxy that has these slots already.
+  std::vector<std::string> place(const Plan& plan, const Snapshot& snapshot);
+  Result<void> reload(const Plan& plan, const std::string& generation);
+  Result<void> change_splits(const std::map<std::string, std::string>& splits);
+  Result<void> write_splits(const std::map<std::string, std::string>& splits) const;
+  Result<void> order(const std::string& commands);
+  void retire(std::unique_ptr<Process> process);
+  // Ends replaced processes that have nothing left to do.
+  void sweep();
+  // Requests per "backend address", those of replaced processes included.
+  std::map<std::string, int> count_sessions(const std::vector<ServerStat>& stats);
+  void take_states(const std::vector<ServerStat>& stats);
+  model::TargetHealth health_of(const model::Target& target, const ServerStat* stat, const Slot* slot, const Backend& backend);
+
+  Options options_;
+  std::vector<std::string> addresses_;
+  std::unique_ptr<Process> process_;                // the newest one: it listens
+  std::vector<std::unique_ptr<Process>> replaced_;  // finishing their requests
+  int number_ = 0;                                  // of the last process
+  Plan plan_;
+  std::map<std::string, SlotTable> tables_;  // by backend name
+  std::map<std::string, std::string> splits_;  // as HAProxy has them
+  std::set<int> ports_;                        // as HAProxy has them
+  std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
+  bool incomplete_ = false;
+  std::set<std::string> complaints_;
+};
+
+}  // namespace watari::balancer

@@ -1,0 +1,128 @@
+#include "balancer/slots.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/digest.h"
+
+namespace watari::balancer {
+
+namespace {
+
+// Requests that were not answered, in ALB's words. 503: nowhere to go; 502: a target broke off; 504: it took too long.
+constexpr std::string_view kErrors[] = {"400 Bad Request", "408 Request Timeout", "500 Internal Server Error",
+                                        "502 Bad Gateway", "503 Service Temporarily Unavailable", "504 Gateway Time-out"};
+
+std::string global_section(const std::string& generation, const std::string& run_directory, int number) {
+  return fmt::format(
+      "global\n"
+      "  description {0}\n"
+      "  stats socket {1}/admin-{2}.sock mode 600 level admin expose-fd listeners\n"
+      "  stats timeout 1h\n"
+      "  server-state-file {1}/servers.state\n"
+      "  tune.bufsize 32768\n\n",
+      generation, run_directory, number);
+}
+
+std::string defaults_section() {
+  std::string out =
+      "defaults\n"
+      "  mode http\n"
+      "  load-server-state-from-file global\n"
+      "  timeout connect 2s\n"
+      "  timeout client 60s\n"
+      "  timeout server 60s\n"
+      "  option idle-close-on-response\n"
+      "  option redispatch 1\n"
+      "  retries 3\n"
+      "  retry-on conn-failure empty-response\n";
+  for (auto error : kErrors)
+    out += fmt::format("  http-error status {0} content-type text/html hdr Server awselb/2.0 string '<html><head><title>{1}</title>"
+                       "</head><body><center><h1>{1}</h1></center></body></html>'\n", error.substr(0, 3), error);
+  return out + "\n";
+}
+
+std::string server_lines(const SlotTable& table, const std::string& options) {
+  std::string out;
+  for (std::size_t i = 0; i < table.slots.size(); ++i) {
+    const auto& slot = table.slots[i];
+    out += fmt::format("  server s{} {}{}{}\n", i + 1, slot.free() ? "127.0.0.1:1" : slot.address, options,
+                       slot.free() ? " disabled" : "");
+  }
+  return out;
+}
+
+}  // namespace
+
+Slot* SlotTable::find(const std::string& address) {
+  auto found = std::ranges::find(slots, address, &Slot::address);
+  return found == slots.end() ? nullptr : &*found;
+}
+
+int SlotTable::free_slot(Seconds quiet) const {
+  int best = -1;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const auto& slot = slots[i];
+    if (!slot.free()) continue;
+    if (slot.freed != Steady::time_point{} && Steady::now() - slot.freed < quiet) continue;
+    if (best < 0 || slot.freed < slots[static_cast<std::size_t>(best)].freed) best = static_cast<int>(i);
+  }
+  return best;
+}
+
+bool SlotTable::any_up() const {
+  return std::ranges::any_of(slots, [](const Slot& slot) { return !slot.free() && slot.up && !slot.draining; });
+}
+
+std::size_t slots_for(std::size_t targets) { return std::max<std::size_t>(8, std::bit_ceil(targets * 2)); }
+
+std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tables, const std::string& generation,
+                   const std::string& run_directory, int number) {
+  std::string out = "# Made by Watari from load balancers, listeners, rules and target groups; changes are overwritten.\n" +
+                    global_section(generation, run_directory, number) + defaults_section() + plan.frontends +
+                    "backend none\n\n";
+  for (const auto& backend : plan.backends) {
+    auto table = tables.find(backend.name);
+    const SlotTable& slots = table == tables.end() ? SlotTable{} : table->second;
+    out += "backend " + backend.name + "\n" + backend.head + server_lines(slots, backend.server) + "\n";
+    out += "backend " + backend.name + ".open\n" + backend.open_head + server_lines(slots, backend.open_server) + "\n";
+  }
+  return out;
+}
+
+std::string render_states(const Plan& plan, const std::map<std::string, SlotTable>& tables) {
+  constexpr int kDrain = 0x08, kMaintenance = 0x01, kChecked = 6;
+  std::string out =
+      "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
+      "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state "
+      "bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr "
+      "srv_agent_port\n";
+  auto line = [&](const std::string& backend, std::size_t id, const Slot& slot, bool up, int admin, int health, int check) {
+    auto colon = slot.address.rfind(':');
+    out += fmt::format("0 {} {} s{} {} {} {} 1 1 1 {} {} {} {} 0 0 0 - {} - 0 0 - - 0\n", backend, id, id,
+                       slot.address.substr(0, colon), up ? 2 : 0, admin, check ? 6 : 1, check ? 3 : 0, health, check,
+                       slot.address.substr(colon + 1));
+  };
+  for (const auto& backend : plan.backends) {
+    auto table = tables.find(backend.name);
+    if (table == tables.end()) continue;
+    for (std::size_t i = 0; i < table->second.slots.size(); ++i) {
+      const auto& slot = table->second.slots[i];
+      if (slot.free()) continue;
+      int admin = slot.draining ? kDrain : 0;
+      line(backend.name, i + 1, slot, slot.up, admin, slot.up ? backend.rise + backend.fall - 1 : 0, kChecked);
+      line(backend.name + ".open", i + 1, slot, true, !slot.settled ? kMaintenance : admin, 0, 0);
+    }
+  }
+  return out;
+}
+
+std::string generation_of(const Plan& plan, const std::map<std::string, SlotTable>& tables, const std::string& run_directory) {
+  std::map<std::string, SlotTable> empty;
+  for (const auto& backend : plan.backends)
+    if (auto table = tables.find(backend.name); table != tables.end())
+      empty[backend.name].slots.resize(table->second.slots.size());
+  return sha256_hex(render(plan, empty, "", run_directory, 0)).substr(0, 16);
+}
+
+}  // namespace watari::balancer

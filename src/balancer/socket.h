@@ -1,0 +1,25 @@
+#pragma once
+// HAProxy's command sockets: one connection a command, as HAProxy's own tools do. Blocking, at most two seconds.
+// Source: https://docs.haproxy.org/2.6/management.html#9.3
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace watari::balancer {
+
+// Unavailable when nobody listens; DeadlineExceeded when there is no whole answer within the time.
+Result<std::string> command(const std::string& socket_path, const std::string& text);
+
+// One server's line of `show stat`.
+struct ServerStat {
+  std::string backend, server, address;
+  std::string status;        // UP, UP 1/3, DOWN, DOWN 1/2, DRAIN, MAINT, NOLB, no check
+  std::string check_status;  // L7OK, L7STS, L4CON, …; "* " in front while a probe runs is removed
+  std::string last_check;    // the failure in words
+  int check_code = 0, check_duration = 0, check_health = 0;
+  int sessions = 0;
+};
+std::vector<ServerStat> parse_stat(const std::string& csv);
+
+}  // namespace watari::balancer

@@ -1,0 +1,117 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "balancer/compile.h"
+#include "balancer/process.h"
+#include "balancer/slots.h"
+#include "balancer/socket.h"
+
+namespace watari::balancer {
+namespace {
+
+using namespace std::chrono_literals;
+
+Snapshot two_balancers() {
+  Snapshot snapshot;
+  for (std::string name : {"shop", "admin"}) {
+    snapshot.load_balancers.push_back({.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost",
+                                       .attributes = {{"idle_timeout.timeout_seconds", name == "shop" ? "120" : "60"}}});
+    snapshot.listeners.push_back({.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = 80});
+    snapshot.target_groups.push_back({.arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/" + name + "/0123",
+                                      .name = name, .vpc = "vpc-1"});
+    snapshot.rules.push_back({.arn = "default/" + name, .listener = "listener/" + name,
+                              .action = {.forward = {{snapshot.target_groups.back().arn, 1}}}});
+  }
+  auto& check = snapshot.target_groups[0].health_check;
+  check = {.port = "9000", .path = "/it's?a=b", .matcher = "200-299,302", .interval = 10s, .timeout = 3s,
+           .healthy_threshold = 3, .unhealthy_threshold = 4};
+  snapshot.rules.push_back({.arn = "rule/1", .listener = "listener/shop", .priority = 7,
+                            .conditions = {{"path-pattern", "", {"/a b'*"}}, {"source-ip", "", {"10.0.0.0/8", "::1/128"}}},
+                            .action = {.type = model::ActionType::FixedResponse, .status_code = "403", .body = "no"}});
+  snapshot.rules.push_back({.arn = "rule/2", .listener = "listener/shop", .priority = 3,
+                            .conditions = {{"http-header", "X-Beta", {"*yes?"}}, {"query-string", "", {"v=2*"}}},
+                            .action = {.forward = {{snapshot.target_groups[0].arn, 90}, {snapshot.target_groups[1].arn, 10}}}});
+  snapshot.rules.push_back({.arn = "rule/3", .listener = "listener/admin", .priority = 1,
+                            .conditions = {{"host-header", "", {"*.old.test"}}},
+                            .action = {.type = model::ActionType::Redirect, .status_code = "HTTP_302", .protocol = "#{protocol}",
+                                       .host = "new.test", .path = "/x/#{path}", .query = "from=#{host}&%20<"}});
+  return snapshot;
+}
+
+CompileOptions options() {
+  return {.run_directory = "/run/w", .addresses = {"127.0.0.1", "[::1]"}, .namespaces = {{"vpc-1", "watari-0-vpc-1 4:1"}}};
+}
+
+// WATARI_ACCEPT=1 writes what the code makes now.
+void expect_golden(const std::string& name, const std::string& text) {
+  auto path = std::string(WATARI_SOURCE_DIR) + "/tests/golden/balancer/" + name;
+  if (std::getenv("WATARI_ACCEPT")) ASSERT_TRUE(write_file(path, text));
+  EXPECT_EQ(text, read_file(path).value_or("")) << path << "; WATARI_ACCEPT=1 takes the new text";
+}
+
+TEST(Compile, MakesTheWholeConfiguration) {
+  auto plan = compile(two_balancers(), options());
+  std::map<std::string, SlotTable> tables;
+  for (const auto& backend : plan.backends) tables[backend.name].slots.resize(2);
+  auto& slots = tables[plan.backends[0].name].slots;
+  slots[0] = {.address = "10.0.0.7:8080", .up = true, .settled = true};
+  slots[1] = {.address = "10.0.0.8:8080"};
+  expect_golden("two_balancers.cfg", render(plan, tables, "0123456789abcdef", "/run/w", 1));
+  expect_golden("two_balancers.state", render_states(plan, tables));
+}
+
+TEST(Compile, KeepsTargetsAndWeightsOutOfTheStructure) {
+  auto snapshot = two_balancers();
+  auto generation = [&] {
+    auto plan = compile(snapshot, options());
+    std::map<std::string, SlotTable> tables;
+    for (const auto& backend : plan.backends) tables[backend.name].slots.resize(8);
+    return generation_of(plan, tables, "/run/w");
+  };
+  auto before = generation();
+  snapshot.targets.push_back({.target_group = snapshot.target_groups[0].arn, .address = "10.0.0.7", .port = 80});
+  snapshot.rules[3].action.forward[0].weight = 1;
+  EXPECT_EQ(generation(), before);
+  snapshot.target_groups[0].health_check.path = "/other";
+  EXPECT_NE(generation(), before);
+}
+
+TEST(Compile, LeavesOutWhatCannotBeServedNow) {
+  auto with = options();
+  with.closed_ports = {80};
+  EXPECT_THAT(compile(two_balancers(), with).ports, ::testing::IsEmpty());
+  auto snapshot = two_balancers();
+  snapshot.namespace_of_vpc["vpc-1"] = "watari-0-vpc-1";
+  with = options();
+  with.namespaces.clear();  // the VPC's namespace does not exist yet
+  auto plan = compile(snapshot, with);
+  EXPECT_THAT(plan.backends, ::testing::IsEmpty());
+  EXPECT_EQ(plan.splits[rule_key("default/shop")], "none");
+}
+
+TEST(Split, GivesLimitsInTenThousandths) {
+  auto a = backend_name("x/a/1"), b = backend_name("x/b/1"), c = backend_name("x/c/1");
+  EXPECT_EQ(split_of({{"x/a/1", 0}}), a);
+  EXPECT_EQ(split_of({{"x/a/1", 0}, {"x/b/1", 5}}), b);
+  EXPECT_EQ(split_of({{"x/a/1", 1}, {"x/b/1", 1}, {"x/c/1", 1}}), "3333:" + a + ":6667:" + b + ":10000:" + c);
+  EXPECT_EQ(split_of({{"x/a/1", 0}, {"x/b/1", 0}}), "none");
+  EXPECT_EQ(split_of({}), "none");
+}
+
+TEST(Wildcard, TreatsEverythingButStarAndQuestionMarkLiterally) {
+  EXPECT_EQ(wildcard_regex("/a.b'*?"), "/a\\x2eb\\x27.*.");
+}
+
+TEST(Stat, ReadsColumnsByNameAndQuotedFields) {
+  auto stats = parse_stat("# pxname,svname,scur,status,check_status,check_code,last_chk,addr,\nb,s1,3,DOWN 1/2,* L7STS,503,\"no, \"\"thanks\"\"\",10.0.0.1:80,\n");
+  ASSERT_EQ(stats.size(), 1u);
+  EXPECT_EQ(stats[0].sessions, 3);
+  EXPECT_EQ(stats[0].check_status, "L7STS");
+  EXPECT_EQ(stats[0].last_check, "no, \"thanks\"");
+  EXPECT_EQ(stats[0].address, "10.0.0.1:80");
+}
+
+}  // namespace
+}  // namespace watari::balancer

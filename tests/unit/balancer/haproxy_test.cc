@@ -1,0 +1,418 @@
+// The balancer against a real HAProxy: targets in a network namespace of the test, listeners on free loopback ports.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <future>
+
+#include "balancer/balancer.h"
+#include "balancer/process.h"
+#include "base/id.h"
+#include "base/strings.h"
+#include "support.h"
+
+namespace watari::balancer {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Client;
+using testing::HttpServer;
+using testing::Load;
+using model::TargetState;
+
+int free_port() {
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof name;
+  ::bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name);
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size);
+  ::close(fd);
+  return ntohs(name.sin_port);
+}
+
+class HaproxyTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!testing::Namespace::possible()) GTEST_SKIP() << "needs root and network namespaces";
+    auto id = random_hex(8);
+    space_.emplace("watari-test-" + id);
+    directory_ = "/tmp/watari-balancer-" + id;
+    port_ = free_port();
+    start();
+    snapshot_.namespace_of_vpc["vpc-1"] = space_->name();
+    add_balancer("web", port_, {"blue", "green"});
+  }
+  void TearDown() override {
+    if (!balancer_ && space_) start();
+    if (balancer_) balancer_->stop_all();
+    balancer_.reset();
+    servers_.clear();
+    space_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void start() {
+    auto balancer = Balancer::start({.run_directory = directory_}, [this](std::vector<model::TargetHealth> healths) {
+      std::scoped_lock lock(mutex_);
+      healths_ = std::move(healths);
+    });
+    ASSERT_TRUE(balancer) << balancer.error().message;
+    balancer_ = std::move(*balancer);
+  }
+
+  void add_balancer(const std::string& name, int port, std::vector<std::string> groups) {
+    snapshot_.load_balancers.push_back({.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost"});
+    snapshot_.listeners.push_back({.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = port});
+    model::Rule rule{.arn = "rule/" + name, .listener = "listener/" + name};
+    for (const auto& group : groups) {
+      rule.action.forward.push_back({group, group == groups.front() ? 1 : 0});
+      if (std::ranges::find(snapshot_.target_groups, group, &model::TargetGroup::arn) != snapshot_.target_groups.end()) continue;
+      snapshot_.target_groups.push_back({.arn = group, .name = group, .vpc = "vpc-1",
+          .health_check = {.path = "/health", .interval = 1s, .timeout = 1s, .healthy_threshold = 2, .unhealthy_threshold = 2}});
+    }
+    snapshot_.rules.push_back(rule);
+  }
+
+  HttpServer& add_server(const std::string& group, const std::string& name) {
+    auto port = 8000 + static_cast<int>(servers_.size());
+    servers_.push_back(std::make_unique<HttpServer>(*space_, "127.0.0.1", port, name));
+    snapshot_.targets.push_back({.target_group = group, .address = "127.0.0.1", .port = port});
+    return *servers_.back();
+  }
+  model::Target& target(const HttpServer& server) {
+    for (auto& target : snapshot_.targets)
+      if (target.port == server.port) return target;
+    throw std::runtime_error("no such target");
+  }
+
+  void apply() {
+    balancer_->apply(snapshot_);
+    std::promise<void> effective;
+    balancer_->flush([&] { effective.set_value(); });
+    ASSERT_EQ(effective.get_future().wait_for(15s), std::future_status::ready);
+  }
+  model::TargetHealth health(const HttpServer& server) {
+    std::scoped_lock lock(mutex_);
+    for (const auto& health : healths_)
+      if (health.port == server.port) return health;
+    return {};
+  }
+  bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 8s) {
+    for (auto end = std::chrono::steady_clock::now() + limit; std::chrono::steady_clock::now() < end;
+         std::this_thread::sleep_for(20ms))
+      if (condition()) return true;
+    return condition();
+  }
+  bool becomes(const HttpServer& server, TargetState state) {
+    return eventually([&] { return health(server).state == state; });
+  }
+  int haproxy_pid() {
+    for (int number = 50; number > 0; --number)
+      if (auto pid = read_file(fmt::format("{}/haproxy-{}.pid", directory_, number)))
+        return parse_number<int>(trim(*pid)).value_or(-1);
+    return -1;
+  }
+  std::map<std::string, int> sample(int count, const std::string& host = "x", int port = 0) {
+    std::map<std::string, int> seen;
+    Client client(port ? port : port_);
+    for (int i = 0; i < count; ++i) {
+      auto answer = client.get("/", host);
+      ++seen[!answer ? "broken" : answer->status == 200 ? answer->body : "status " + std::to_string(answer->status)];
+    }
+    return seen;
+  }
+
+  std::optional<testing::Namespace> space_;
+  std::string directory_;
+  int port_ = 0;
+  Snapshot snapshot_;
+  std::unique_ptr<Balancer> balancer_;
+  std::vector<std::unique_ptr<HttpServer>> servers_;
+  std::mutex mutex_;
+  std::vector<model::TargetHealth> healths_;
+};
+
+TEST_F(HaproxyTest, ServesFromInsideANamespaceAsSoonAsTheFirstProbeIsGood) {
+  auto& server = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(server, TargetState::Healthy));
+  auto answer = Client(port_).get("/echo", "shop.example:80", "X-Forwarded-For: 1.2.3.4\r\n");
+  ASSERT_TRUE(answer);
+  auto echo = to_lower(answer->body);
+  EXPECT_THAT(echo, ::testing::HasSubstr("x-forwarded-for: 1.2.3.4, 127.0.0.1\r\n"));
+  EXPECT_THAT(echo, ::testing::HasSubstr("x-forwarded-proto: http\r\n"));
+  EXPECT_THAT(echo, ::testing::HasSubstr("x-forwarded-port: " + std::to_string(port_) + "\r\n"));
+  EXPECT_THAT(echo, ::testing::ContainsRegex("x-amzn-trace-id: root=1-[0-9a-f]{8}-[0-9a-f]{24}\r\n"));
+  EXPECT_THAT(echo, ::testing::HasSubstr("host: shop.example:80\r\n"));
+}
+
+TEST_F(HaproxyTest, GivesATargetNoTrafficWhileItsProbesFailUntilAllOthersFailToo) {
+  auto& good = add_server("blue", "good");
+  apply();
+  ASSERT_TRUE(becomes(good, TargetState::Healthy));
+  auto& bad = add_server("blue", "bad");
+  bad.health = 503;
+  apply();
+  EXPECT_EQ(sample(50)["good"], 50);
+  EXPECT_EQ(health(bad).state, TargetState::Initial);
+  ASSERT_TRUE(becomes(bad, TargetState::Unhealthy));
+  EXPECT_EQ(health(bad).reason, "Target.ResponseCodeMismatch");
+  EXPECT_THAT(health(bad).description, ::testing::HasSubstr("HTTP status 503"));
+  EXPECT_EQ(sample(50)["good"], 50);
+  good.health = 500;
+  ASSERT_TRUE(becomes(good, TargetState::Unhealthy));
+  auto open = sample(50);  // fail-open: both serve rather than nobody
+  EXPECT_GT(open["good"], 0);
+  EXPECT_GT(open["bad"], 0);
+  good.health = 200;
+  ASSERT_TRUE(becomes(good, TargetState::Healthy));
+  EXPECT_EQ(sample(50)["good"], 50);
+}
+
+TEST_F(HaproxyTest, AnswersAsAlbDoesWhenThereIsNoTarget) {
+  apply();
+  auto answer = Client(port_).get("/");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 503);
+  EXPECT_THAT(answer->body, ::testing::HasSubstr("503 Service Temporarily Unavailable"));
+}
+
+TEST_F(HaproxyTest, MovesWeightsWithoutAReloadAndWithoutAStaleAnswer) {
+  auto& blue = add_server("blue", "blue");
+  auto& green = add_server("green", "green");
+  apply();
+  ASSERT_TRUE(becomes(blue, TargetState::Healthy) && becomes(green, TargetState::Healthy));
+  EXPECT_EQ(sample(100)["blue"], 100);
+  auto configuration = std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg");
+  auto& forward = snapshot_.rules.front().action.forward;
+  forward[0].weight = 90, forward[1].weight = 10;
+  apply();
+  EXPECT_NEAR(sample(3000)["green"], 300, 80);
+  forward[0].weight = 0;
+  apply();
+  EXPECT_EQ(sample(300)["green"], 300);
+  EXPECT_EQ(std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg"), configuration);
+}
+
+TEST_F(HaproxyTest, FollowsRulesByPriorityAndAnswersFixedResponsesAndRedirects) {
+  auto& blue = add_server("blue", "blue");
+  auto& green = add_server("green", "green");
+  auto rule = [&](int priority, model::Condition condition, model::Action action) {
+    snapshot_.rules.push_back({.arn = "rule/" + std::to_string(priority), .listener = "listener/web", .priority = priority,
+                               .conditions = {condition}, .action = action});
+  };
+  model::Action to_green{.forward = {{"green", 1}}};
+  rule(50, {"path-pattern", "", {"/api/*", "/v?/x"}}, to_green);
+  rule(10, {"path-pattern", "", {"/api/gone"}},
+       {.type = model::ActionType::FixedResponse, .status_code = "410", .content_type = "text/plain", .body = "it's \"gone\"\n#{x}"});
+  rule(20, {"host-header", "", {"*.green.test"}}, to_green);
+  rule(30, {"http-header", "X-Color", {"gr*"}}, to_green);
+  rule(31, {"query-string", "", {"color=Gr?en", "verdant"}}, to_green);
+  rule(32, {"http-request-method", "", {"OPTIONS", "QUERY"}}, to_green);
+  rule(33, {"path-pattern", "", {"/old*"}},
+       {.type = model::ActionType::Redirect, .status_code = "HTTP_301", .protocol = "HTTPS", .host = "new.#{host}", .port = "443",
+        .path = "/moved#{path}", .query = ""});
+  apply();
+  ASSERT_TRUE(becomes(blue, TargetState::Healthy) && becomes(green, TargetState::Healthy));
+  Client client(port_);
+  auto body = [&](const std::string& path, const std::string& host = "x", const std::string& headers = "") {
+    auto answer = client.get(path, host, headers);
+    return answer ? answer->body : "broken";
+  };
+  EXPECT_EQ(body("/"), "blue");
+  EXPECT_EQ(body("/api/1"), "green");
+  EXPECT_EQ(body("/v1/x"), "green");
+  EXPECT_EQ(body("/v12/x"), "blue");
+  EXPECT_EQ(body("/API/1"), "blue");
+  EXPECT_EQ(body("/", "A.Green.TEST:80"), "green");
+  EXPECT_EQ(body("/", "green.test"), "blue");
+  EXPECT_EQ(body("/", "x", "x-color: Grey\r\n"), "green");
+  EXPECT_EQ(body("/?a=b&color=green"), "green");
+  EXPECT_EQ(body("/?verdant"), "green");
+  EXPECT_EQ(body("/?color=greenish"), "blue");
+  EXPECT_EQ(client.send("OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n")->body, "green");
+  auto gone = client.get("/api/gone");
+  EXPECT_EQ(gone->status, 410);
+  EXPECT_EQ(gone->body, "it's \"gone\"\n#{x}");
+  auto moved = client.get("/older?a=1", "Shop.test:80");
+  EXPECT_EQ(moved->status, 301);
+  EXPECT_EQ(moved->headers["location"], "https://new.shop.test:443/moved/older?a=1");
+}
+
+TEST_F(HaproxyTest, TellsLoadBalancersOnOnePortApartByTheHost) {
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  EXPECT_EQ(sample(1, "whatever")["one"], 1);
+  add_balancer("second", port_, {"other"});
+  auto& two = add_server("other", "two");
+  apply();
+  ASSERT_TRUE(becomes(two, TargetState::Healthy));
+  EXPECT_EQ(sample(20, "web-1.us-east-1.elb.localhost")["one"], 20);
+  EXPECT_EQ(sample(20, "Second-1.us-east-1.elb.localhost:80")["two"], 20);
+  EXPECT_EQ(sample(1, "whatever")["status 404"], 1);
+}
+
+TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
+  auto& one = add_server("blue", "one");
+  auto& two = add_server("blue", "two");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy) && becomes(two, TargetState::Healthy));
+  Load load(port_, 4);
+  // Requests in flight on both.
+  one.slow_ms = two.slow_ms = 1500;
+  std::vector<std::future<std::string>> slow;
+  for (int i = 0; i < 6; ++i)
+    slow.push_back(std::async(std::launch::async, [&] {
+      auto answer = Client(port_).get("/slow");
+      return answer ? answer->body : "broken";
+    }));
+  std::this_thread::sleep_for(300ms);
+  target(one).draining_until = Time::max();
+  apply();
+  ASSERT_TRUE(eventually([&] { return health(one).state == TargetState::Draining; }));
+  std::this_thread::sleep_for(60ms);
+  EXPECT_GT(health(one).in_flight, 0);
+  int before = one.requests;
+  // A reload in the middle: the old worker still serves them, and they still count.
+  snapshot_.target_groups[1].health_check.path = "/";
+  apply();
+  std::this_thread::sleep_for(300ms);
+  EXPECT_GT(health(one).in_flight, 0);
+  EXPECT_EQ(one.requests, before);
+  std::set<std::string> answers;
+  for (auto& answer : slow) answers.insert(answer.get());
+  EXPECT_THAT(answers, ::testing::UnorderedElementsAre("one", "two"));
+  EXPECT_TRUE(eventually([&] { return health(one).in_flight == 0; }));
+  EXPECT_EQ(one.requests, before);
+  one.kill();
+  std::erase_if(snapshot_.targets, [&](auto& t) { return t.port == one.port; });
+  apply();
+  std::this_thread::sleep_for(200ms);
+  load.stop();
+  EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
+}
+
+TEST_F(HaproxyTest, ReloadsUnderKeepAliveLoadWithoutAFailure) {
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  Load load(port_, 8);
+  for (int i = 0; i < 12; ++i) {
+    snapshot_.target_groups[1].health_check.path = "/" + std::to_string(i);
+    apply();
+    std::this_thread::sleep_for(100ms);
+  }
+  load.stop();
+  EXPECT_GT(load.sent, 1000);
+  EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
+}
+
+TEST_F(HaproxyTest, ReplacesTargetsOverAndOverWithoutAFailure) {
+  add_server("blue", "0");
+  apply();
+  ASSERT_TRUE(becomes(*servers_.back(), TargetState::Healthy));
+  Load load(port_, 8);
+  for (int i = 1; i < 12; ++i) {
+    auto& old = *servers_.back();
+    auto& fresh = add_server("blue", std::to_string(i));
+    apply();
+    ASSERT_TRUE(becomes(fresh, TargetState::Healthy));
+    target(old).draining_until = Time::max();
+    apply();
+    ASSERT_TRUE(eventually([&] { return health(old).state == TargetState::Draining && health(old).in_flight == 0; }));
+    old.kill();
+    std::erase_if(snapshot_.targets, [&](auto& t) { return t.port == old.port; });
+    apply();
+  }
+  load.stop();
+  EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
+}
+
+TEST_F(HaproxyTest, LosesNoGetRequestWhenATargetIsKilledAbruptly) {
+  auto& one = add_server("blue", "one");
+  auto& two = add_server("blue", "two");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy) && becomes(two, TargetState::Healthy));
+  Load load(port_, 8);
+  std::this_thread::sleep_for(200ms);
+  one.kill();
+  ASSERT_TRUE(becomes(one, TargetState::Unhealthy));
+  load.stop();
+  EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
+}
+
+TEST_F(HaproxyTest, ServesAgainWithinASecondAfterHaproxyIsKilled) {
+  auto& one = add_server("blue", "one");
+  auto& bad = add_server("blue", "bad");
+  bad.health = 500;
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy) && becomes(bad, TargetState::Unhealthy));
+  auto pid = haproxy_pid();
+  ASSERT_GT(pid, 0);
+  ::kill(pid, SIGKILL);
+  auto died = std::chrono::steady_clock::now();
+  ASSERT_TRUE(eventually([&] { return haproxy_pid() != pid && sample(1)["one"] == 1; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - died, 1500ms);
+  EXPECT_EQ(sample(50)["one"], 50);  // it knows which ones were healthy
+}
+
+TEST_F(HaproxyTest, AdoptsARunningHaproxyWithoutTouchingIt) {
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  auto pid = haproxy_pid();
+  auto configuration = std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg");
+  Load load(port_, 4);
+  balancer_.reset();
+  std::this_thread::sleep_for(200ms);
+  start();
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  snapshot_.rules.front().action.forward[0].weight = 7;
+  auto& two = add_server("blue", "two");
+  apply();
+  ASSERT_TRUE(becomes(two, TargetState::Healthy));
+  load.stop();
+  EXPECT_EQ(load.failed, 0);
+  EXPECT_EQ(haproxy_pid(), pid);
+  EXPECT_EQ(std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg"), configuration);
+}
+
+TEST_F(HaproxyTest, RefusesAPortThatSomeoneHoldsAndKeepsTheOthers) {
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  EXPECT_TRUE(balancer_->check_port(port_));
+  int taken = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof name;
+  ASSERT_EQ(::bind(taken, reinterpret_cast<sockaddr*>(&name), sizeof name), 0);
+  ::listen(taken, 1);
+  ::getsockname(taken, reinterpret_cast<sockaddr*>(&name), &size);
+  int port = ntohs(name.sin_port);
+  auto check = balancer_->check_port(port);
+  ASSERT_FALSE(check);
+  EXPECT_EQ(check.error().code, Code::AlreadyExists);
+  EXPECT_THAT(check.error().message, ::testing::HasSubstr("(process " + std::to_string(::getpid()) + ")"));
+  add_balancer("late", port, {"blue"});
+  apply();
+  EXPECT_EQ(sample(10)["one"], 10);
+  ::close(taken);  // it is taken up as soon as it is free
+  EXPECT_TRUE(eventually([&] { return sample(1, "x", port)["one"] == 1; }));
+}
+
+}  // namespace
+}  // namespace watari::balancer
