@@ -19,8 +19,7 @@ Counts count(const control::State& state, const model::Scope& scope, const std::
   Counts counts;
   state.tasks.each(control::cluster_key(scope, cluster) + "/", [&](const auto&, const model::Task& task) {
     if (task.service != service || (!revision.empty() && task.service_revision != revision)) return;
-    bool running = task.status.state == model::TaskState::Running || task.status.state == model::TaskState::Deactivating;
-    counts.running += running;
+    counts.running += task.status.state == model::TaskState::Running;
     counts.pending += task.status.state < model::TaskState::Running;
     counts.wanted += !task.desired_stopped && task.status.state != model::TaskState::Stopped;
   });

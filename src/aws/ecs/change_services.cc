@@ -1,0 +1,141 @@
+// Making, changing and ending services and their deployments.
+#include "aws/ecs/service_requests.h"
+#include "aws/ecs/service_shapes.h"
+#include "aws/ecs/wire.h"
+#include "aws/gen/ecs/create_service.h"
+#include "aws/gen/ecs/delete_service.h"
+#include "aws/gen/ecs/stop_service_deployment.h"
+#include "aws/gen/ecs/update_service.h"
+#include "base/strings.h"
+#include "control/services.h"
+
+namespace watari::aws::ecs {
+namespace {
+
+Result<void> check_service_name(const std::string& name) {
+  bool good = !name.empty() && name.size() <= 255;
+  for (char c : name) good &= std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+  if (!good)
+    return error("InvalidParameterException",
+                 "Invalid service name: {}. Up to 255 letters (uppercase and lowercase), numbers, underscores, and hyphens are allowed.",
+                 name);
+  return {};
+}
+
+Result<model::TaskDefinition> active_definition(Call& call, const std::string& text) {
+  TRY(auto definition, find_task_definition(call, text));
+  if (!definition.active) return error("ClientException", "TaskDefinition is inactive");
+  return definition;
+}
+
+Result<void> check_counts(std::optional<int> desired, std::optional<int> grace) {
+  if (desired && (*desired < 0 || *desired > 5000))
+    return error("InvalidParameterException", "desiredCount must be between 0 and 5000; it is {}.", *desired);
+  if (grace && *grace < 0) return error("InvalidParameterException", "healthCheckGracePeriodSeconds must not be negative.");
+  return {};
+}
+
+}  // namespace
+
+Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequest& request) {
+  TRY(auto cluster, find_cluster(call, request.cluster));
+  TRY_VOID(check_service_name(request.serviceName));
+  if (!request.taskDefinition) return error("InvalidParameterException", "TaskDefinition can not be blank.");
+  if (!request.desiredCount) return error("InvalidParameterException", "Desired count can not be empty.");
+  TRY_VOID(check_counts(request.desiredCount, request.healthCheckGracePeriodSeconds));
+  TRY(auto definition, active_definition(call, *request.taskDefinition));
+
+  model::Service service{.scope = call.scope, .cluster = cluster.name, .name = request.serviceName};
+  service.desired_count = *request.desiredCount;
+  if (request.deploymentConfiguration) {
+    TRY(service.configuration, from_wire(*request.deploymentConfiguration, service.configuration));
+  }
+  service.health_check_grace_period = Seconds(request.healthCheckGracePeriodSeconds.value_or(0));
+  service.az_rebalancing = request.availabilityZoneRebalancing == "ENABLED";
+  service.role = request.role.value_or("");
+  service.platform_version = request.platformVersion.value_or("LATEST");
+  service.propagate_tags = request.propagateTags.value_or("NONE");
+  service.client_token = request.clientToken.value_or("");
+  service.created_by = call.principal;
+  TRY(service.tags, tags_from_wire(request.tags));
+
+  auto& target = service.target;
+  target.family = definition.family;
+  target.revision = definition.revision;
+  target.launch_type = request.launchType.value_or("FARGATE");
+  TRY(target.network, placement_from_wire(call, request.networkConfiguration));
+  TRY(target.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, service.configuration.strategy));
+  if (request.serviceConnectConfiguration) {
+    TRY(auto names, names_from_wire(*request.serviceConnectConfiguration, definition));
+    std::tie(target.names_namespace, target.names) = std::move(names);
+  }
+  TRY(auto created, control::create_service(*call.platform.control, std::move(service)));
+  return CreateServiceResponse{.service = describe_service(call.platform.control->state(), created, true)};
+}
+
+Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequest& request) {
+  TRY(auto cluster, find_cluster(call, request.cluster));
+  TRY(auto name, service_name(call.scope, cluster.name, request.service));
+  auto& state = call.platform.control->state();
+  auto key = control::service_key(call.scope, cluster.name, name);
+  auto* service = state.services.find(key);
+  if (!service) return error("ServiceNotFoundException", "Service not found.");
+  if (service->status != "ACTIVE") return error("ServiceNotActiveException", "Service was not ACTIVE.");
+  TRY_VOID(check_counts(request.desiredCount, request.healthCheckGracePeriodSeconds));
+
+  control::ServiceUpdate update;
+  update.desired_count = request.desiredCount;
+  update.force = request.forceNewDeployment.value_or(false);
+  update.propagate_tags = request.propagateTags;
+  update.platform_version = request.platformVersion;
+  if (request.healthCheckGracePeriodSeconds) update.health_check_grace_period = Seconds(*request.healthCheckGracePeriodSeconds);
+  if (request.availabilityZoneRebalancing) update.az_rebalancing = *request.availabilityZoneRebalancing == "ENABLED";
+  auto configuration = service->configuration;
+  if (request.deploymentConfiguration) {
+    TRY(configuration, from_wire(*request.deploymentConfiguration, configuration));
+    update.configuration = configuration;
+  }
+  auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service->target.family, service->target.revision));
+  TRY(auto definition, find_task_definition(call, wanted));
+  if (request.taskDefinition) {
+    if (!definition.active) return error("ClientException", "TaskDefinition is inactive");
+    update.task_definition = {definition.family, definition.revision};
+  }
+  if (request.networkConfiguration) {
+    TRY(update.network, placement_from_wire(call, request.networkConfiguration));
+  }
+  if (call.given("loadBalancers")) {
+    TRY(update.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, configuration.strategy));
+  }
+  if (request.serviceConnectConfiguration) {
+    TRY(update.names, names_from_wire(*request.serviceConnectConfiguration, definition));
+  }
+  TRY(auto updated, control::update_service(*call.platform.control, key, update));
+  return UpdateServiceResponse{.service = describe_service(state, updated, true)};
+}
+
+Result<DeleteServiceResponse> delete_service(Call& call, const DeleteServiceRequest& request) {
+  TRY(auto cluster, find_cluster(call, request.cluster));
+  TRY(auto name, service_name(call.scope, cluster.name, request.service));
+  TRY(auto deleted, control::delete_service(*call.platform.control, control::service_key(call.scope, cluster.name, name),
+                                            request.force.value_or(false)));
+  return DeleteServiceResponse{.service = describe_service(call.platform.control->state(), deleted, true)};
+}
+
+Result<StopServiceDeploymentResponse> stop_service_deployment(Call& call, const StopServiceDeploymentRequest& request) {
+  TRY(auto rest, resource_name(call.scope, "service-deployment", request.serviceDeploymentArn));
+  auto parts = split(rest, '/');
+  std::string key;
+  if (parts.size() == 3) {
+    model::Service service{.scope = call.scope, .cluster = parts[0], .name = parts[1]};
+    call.platform.control->state().deployments.each(
+        control::deployment_prefix(service), [&](const std::string& candidate, const model::Deployment& deployment) {
+          if (deployment_arn(deployment) == request.serviceDeploymentArn) key = candidate;
+        });
+  }
+  if (key.empty()) return error("ServiceDeploymentNotFoundException", "Service deployment not found.");
+  TRY_VOID(control::stop_deployment(*call.platform.control, key, request.stopType.value_or("ROLLBACK") == "ROLLBACK"));
+  return StopServiceDeploymentResponse{.serviceDeploymentArn = request.serviceDeploymentArn};
+}
+
+}  // namespace watari::aws::ecs

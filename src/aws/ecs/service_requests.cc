@@ -1,0 +1,163 @@
+#include "aws/ecs/service_requests.h"
+
+#include <algorithm>
+
+#include "aws/error.h"
+#include "control/control.h"
+#include "control/network.h"
+
+namespace watari::aws::ecs {
+namespace {
+
+constexpr const char* kInvalid = "InvalidParameterException";
+
+Seconds minutes(int value) { return Seconds(60) * value; }
+
+const model::PortMapping* find_port(const model::TaskDefinition& definition, const std::string& container, int port) {
+  auto found = std::ranges::find(definition.containers, container, &model::ContainerDefinition::name);
+  if (found == definition.containers.end()) return nullptr;
+  auto mapping = std::ranges::find(found->ports, port, &model::PortMapping::container_port);
+  return mapping == found->ports.end() ? nullptr : &*mapping;
+}
+
+bool has_load_balancer(const control::State& state, const std::string& target_group) {
+  bool found = false;
+  state.rules.each("", [&](const std::string&, const model::Rule& rule) {
+    found |= std::ranges::count(rule.action.forward, target_group, &model::WeightedTargetGroup::target_group) > 0;
+  });
+  return found;
+}
+
+Result<void> check_target_group(const control::State& state, const std::string& arn) {
+  if (state.target_groups.has(arn)) return {};
+  return error(kInvalid, "The specified target group does not exist: {}", arn);
+}
+
+Result<void> check_rule(const control::State& state, const std::string& arn, std::string_view member) {
+  if (arn.empty() || state.rules.has(arn)) return {};
+  return error(kInvalid, "The {} does not exist: {}. Give the ARN of a listener rule (a listener's default rule has one, too).", member,
+               arn);
+}
+
+Result<model::ServiceLoadBalancer> balancer_from_wire(const control::State& state, const LoadBalancer& in,
+                                                      const model::TaskDefinition& definition, model::Strategy strategy) {
+  model::ServiceLoadBalancer out;
+  out.target_group = in.targetGroupArn.value_or("");
+  out.container = in.containerName.value_or("");
+  out.container_port = in.containerPort.value_or(0);
+  if (out.target_group.empty()) return error(kInvalid, "loadBalancers.targetGroupArn cannot be blank.");
+  if (!find_port(definition, out.container, out.container_port))
+    return error(kInvalid, "The container {} did not have a container port {} defined.", out.container, out.container_port);
+  TRY_VOID(check_target_group(state, out.target_group));
+  bool shifts = strategy != model::Strategy::Rolling;
+  if (in.advancedConfiguration) {
+    const auto& advanced = *in.advancedConfiguration;
+    out.alternate_target_group = advanced.alternateTargetGroupArn.value_or("");
+    out.production_listener_rule = advanced.productionListenerRule.value_or("");
+    out.test_listener_rule = advanced.testListenerRule.value_or("");
+    out.role = advanced.roleArn.value_or("");
+  }
+  if (shifts && (out.alternate_target_group.empty() || out.production_listener_rule.empty()))
+    return error(kInvalid,
+                 "The deployment strategy {} needs loadBalancers.advancedConfiguration with alternateTargetGroupArn and "
+                 "productionListenerRule.",
+                 name_of(strategy));
+  if (!out.alternate_target_group.empty()) {
+    TRY_VOID(check_target_group(state, out.alternate_target_group));
+    if (out.alternate_target_group == out.target_group)
+      return error(kInvalid, "alternateTargetGroupArn and targetGroupArn are the same: {}", out.target_group);
+  }
+  TRY_VOID(check_rule(state, out.production_listener_rule, "productionListenerRule"));
+  TRY_VOID(check_rule(state, out.test_listener_rule, "testListenerRule"));
+  if (!has_load_balancer(state, out.target_group) && !has_load_balancer(state, out.alternate_target_group))
+    return error(kInvalid, "The target group with targetGroupArn {} does not have an associated load balancer.", out.target_group);
+  return out;
+}
+
+}  // namespace
+
+Result<model::DeploymentConfiguration> from_wire(const DeploymentConfiguration& in, model::DeploymentConfiguration out) {
+  if (in.deploymentCircuitBreaker) {
+    out.circuit_breaker = in.deploymentCircuitBreaker->enable;
+    out.circuit_breaker_rollback = in.deploymentCircuitBreaker->rollback;
+  }
+  out.maximum_percent = in.maximumPercent.value_or(out.maximum_percent);
+  out.minimum_healthy_percent = in.minimumHealthyPercent.value_or(out.minimum_healthy_percent);
+  if (in.strategy) out.strategy = parse_enum<model::Strategy>(*in.strategy).value_or(model::Strategy::Rolling);
+  if (in.bakeTimeInMinutes) out.bake_time = minutes(*in.bakeTimeInMinutes);
+  if (in.canaryConfiguration) {
+    out.canary_percent = in.canaryConfiguration->canaryPercent.value_or(out.canary_percent);
+    if (in.canaryConfiguration->canaryBakeTimeInMinutes)
+      out.canary_bake_time = minutes(*in.canaryConfiguration->canaryBakeTimeInMinutes);
+  }
+  if (in.linearConfiguration) {
+    out.linear_step_percent = in.linearConfiguration->stepPercent.value_or(out.linear_step_percent);
+    if (in.linearConfiguration->stepBakeTimeInMinutes)
+      out.linear_step_bake_time = minutes(*in.linearConfiguration->stepBakeTimeInMinutes);
+  }
+  if (out.minimum_healthy_percent < 0 || out.minimum_healthy_percent > 100)
+    return error(kInvalid, "minimumHealthyPercent must be between 0 and 100; it is {}.", out.minimum_healthy_percent);
+  if (out.maximum_percent < 100) return error(kInvalid, "maximumPercent must be at least 100; it is {}.", out.maximum_percent);
+  if (out.maximum_percent == 100 && out.minimum_healthy_percent == 100)
+    return error(kInvalid,
+                 "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.");
+  if (in.bakeTimeInMinutes && (*in.bakeTimeInMinutes < 0 || *in.bakeTimeInMinutes > 1440))
+    return error(kInvalid, "bakeTimeInMinutes must be between 0 and 1440; it is {}.", *in.bakeTimeInMinutes);
+  if (out.canary_percent < 0.1 || out.canary_percent > 100)
+    return error(kInvalid, "canaryPercent must be between 0.1 and 100; it is {}.", out.canary_percent);
+  if (out.linear_step_percent < 3 || out.linear_step_percent > 100)
+    return error(kInvalid, "stepPercent must be between 3 and 100; it is {}.", out.linear_step_percent);
+  return out;
+}
+
+Result<model::NetworkPlacement> placement_from_wire(Call& call, const std::optional<NetworkConfiguration>& in) {
+  if (!in || !in->awsvpcConfiguration)
+    return error(kInvalid, "Network Configuration must be provided when networkMode 'awsvpc' is specified.");
+  auto& control = *call.platform.control;
+  TRY_VOID(control::ensure_default_network(control.database(), control.state(), call.scope));
+  const auto& vpc = *in->awsvpcConfiguration;
+  if (vpc.subnets.empty()) return error(kInvalid, "subnets can not be empty.");
+  model::NetworkPlacement out{vpc.subnets, vpc.securityGroups, vpc.assignPublicIp.value_or("DISABLED") == "ENABLED"};
+  auto completed = control::complete_placement(control.state(), call.scope, out);
+  if (!completed) return error(kInvalid, "{}", completed.error().message);
+  return out;
+}
+
+Result<std::vector<model::ServiceLoadBalancer>> balancers_from_wire(Call& call, const std::vector<LoadBalancer>& in,
+                                                                    const model::TaskDefinition& definition,
+                                                                    model::Strategy strategy) {
+  std::vector<model::ServiceLoadBalancer> out;
+  for (const auto& one : in) {
+    TRY(auto balancer, balancer_from_wire(call.platform.control->state(), one, definition, strategy));
+    out.push_back(std::move(balancer));
+  }
+  return out;
+}
+
+Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(const ServiceConnectConfiguration& in,
+                                                                                const model::TaskDefinition& definition) {
+  std::pair<std::string, std::vector<model::ServiceName>> out;
+  if (!in.enabled) return out;
+  out.first = in.namespace_.value_or("default");
+  for (const auto& service : in.services) {
+    const model::PortMapping* port = nullptr;
+    for (const auto& container : definition.containers)
+      for (const auto& mapping : container.ports)
+        if (mapping.name == service.portName) port = &mapping;
+    if (!port) return error(kInvalid, "portName({}) does not refer to any named PortMapping in the task definition.", service.portName);
+    auto discovery = service.discoveryName.value_or(service.portName);
+    auto aliases = service.clientAliases;
+    if (aliases.empty()) aliases.push_back({.port = port->container_port});
+    for (const auto& alias : aliases) {
+      if (alias.port != port->container_port)
+        return error(kInvalid,
+                     "clientAliases.port {} of portName({}) differs from its container port {}: Watari resolves names to the tasks' own "
+                     "addresses and translates no ports. Use the container port.",
+                     alias.port, service.portName, port->container_port);
+      out.second.push_back({service.portName, alias.dnsName.value_or(discovery + "." + out.first), alias.port});
+    }
+  }
+  return out;
+}
+
+}  // namespace watari::aws::ecs
