@@ -77,8 +77,9 @@ enum class Direction { Ingress, Egress };
 // for an unknown peer, InvalidParameterValue for ports or ranges that are none.
 Result<std::vector<model::SecurityRule>> authorize(State& state, const model::Scope& scope, const std::string& group,
                                                    Direction direction, std::vector<model::SecurityRule> rules);
-// Removes the rules that equal the given ones, or have their ids. InvalidPermission.NotFound when one is not there.
-Result<void> revoke(State& state, const model::Scope& scope, const std::string& group, Direction direction,
-                    const std::vector<model::SecurityRule>& rules);
+// Removes the rules that equal the given ones, or have their ids, and returns them. InvalidPermission.NotFound (by id:
+// InvalidSecurityGroupRuleId.NotFound) when one is not there.
+Result<std::vector<model::SecurityRule>> revoke(State& state, const model::Scope& scope, const std::string& group, Direction direction,
+                                          const std::vector<model::SecurityRule>& rules);
 
 }  // namespace watari::control

@@ -149,20 +149,23 @@ Result<std::vector<SecurityRule>> authorize(State& state, const model::Scope& sc
   return rules;
 }
 
-Result<void> revoke(State& state, const model::Scope& scope, const std::string& id, Direction direction,
-                    const std::vector<SecurityRule>& rules) {
+Result<std::vector<SecurityRule>> revoke(State& state, const model::Scope& scope, const std::string& id, Direction direction,
+                                         const std::vector<SecurityRule>& rules) {
   TRY(auto group, find_security_group(state, scope, id));
   auto& present = side(group, direction);
+  std::vector<SecurityRule> removed;
   for (auto rule : rules) {
     if (rule.id.empty()) TRY_VOID(normalise(state, group, rule));
-    auto removed = std::erase_if(present, [&](const auto& other) { return rule.id.empty() ? same(other, rule) : other.id == rule.id; });
-    if (removed > 0) continue;
-    if (!rule.id.empty())
+    auto found = std::ranges::find_if(present, [&](const auto& other) { return rule.id.empty() ? same(other, rule) : other.id == rule.id; });
+    if (found == present.end() && !rule.id.empty())
       return fail_as(Code::NotFound, "InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '{}' does not exist", rule.id);
-    return fail_as(Code::NotFound, "InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
+    if (found == present.end())
+      return fail_as(Code::NotFound, "InvalidPermission.NotFound", "The specified rule does not exist in this security group.");
+    removed.push_back(*found);
+    present.erase(found);
   }
   state.security_groups.put(network_key(scope, id), group);
-  return {};
+  return removed;
 }
 
 }  // namespace watari::control
