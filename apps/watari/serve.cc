@@ -17,6 +17,7 @@
 #include "control/control.h"
 #include "net/server.h"
 #include "oci/image_store.h"
+#include "registry/registry.h"
 #include "vault/vault.h"
 #include "version.h"
 #include "watari/checks.h"
@@ -89,6 +90,7 @@ class Host {
 
   Result<void> open_images() {
     TRY(images_, oci::ImageStore::open(root_->path));
+    platform_.images = images_.get();
     return {};
   }
 
@@ -112,6 +114,12 @@ class Host {
   Result<void> serve_apis() {
     loop_.start();
     TRY(auto credentials, aws::Credentials::open(root_->path.string()));
+    auto secret_of = [credentials](std::string_view key) {
+      auto found = credentials.find(key);
+      return found ? std::optional(found->secret) : std::nullopt;
+    };
+    TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of}));
+    server_->route_stream("/v2", registry_->handler());
     server_->route("/", aws::make_api(platform_, std::move(credentials)));
     server_->route("/healthz", [](net::Request, net::Reply reply) {
       net::Response response{.body = codec::Json::object({{"status", "ok"}, {"version", kVersion}, {"commit", kCommit}}).dump()};
@@ -147,6 +155,7 @@ class Host {
   std::unique_ptr<control::Control> control_;
   std::unique_ptr<vault::Vault> vault_;
   std::unique_ptr<builder::Builder> builder_;
+  std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<net::Server> server_;
 };
 

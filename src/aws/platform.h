@@ -10,6 +10,9 @@ class Pool;
 namespace control {
 class Control;
 }  // namespace control
+namespace oci {
+class ImageStore;
+}  // namespace oci
 namespace vault {
 class Vault;
 }  // namespace vault
@@ -22,6 +25,7 @@ struct Platform {
   async::Loop& control_loop;
   async::Pool& pool;
   control::Control* control = nullptr;
+  oci::ImageStore* images = nullptr;
   vault::Vault* vault = nullptr;
 };
 

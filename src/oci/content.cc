@@ -69,8 +69,7 @@ Result<std::unique_ptr<BlobWriter>> FileContent::writer() {
 
 Result<std::string> FileContent::put(std::string_view bytes) {
   std::string digest = "sha256:" + sha256_hex(bytes);
-  // Touching it keeps a concurrent pruning from taking an old blob that is wanted again.
-  if (::utimensat(AT_FDCWD, place(digest).c_str(), nullptr, 0) == 0) return digest;
+  if (file(digest) && touch(digest)) return digest;
   TRY_VOID(write_durably(root_ / "tmp" / ("blob-" + random_hex(16)), place(digest), bytes));
   return digest;
 }
@@ -94,6 +93,21 @@ Result<std::int64_t> FileContent::size(const std::string& digest) const {
   if (::stat(place(digest).c_str(), &status) == 0) return std::int64_t{status.st_size};
   if (auto layer = layers_.find(digest); layer && layer->made_here) return layer->size;
   return fail(Code::NotFound, "no blob {} here", digest);
+}
+
+Result<std::int64_t> FileContent::touch(const std::string& digest) {
+  TRY(auto bytes, size(digest));
+  const bool touched = ::utimensat(AT_FDCWD, place(digest).c_str(), nullptr, 0) == 0;
+  if (!layers_.touch(digest) && !touched) return fail(Code::NotFound, "no blob {} here", digest);
+  return bytes;
+}
+
+std::vector<std::pair<std::string, Time>> FileContent::blobs() const {
+  std::vector<std::pair<std::string, Time>> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root_ / "blobs" / "sha256", error))
+    if (auto digest = "sha256:" + entry.path().filename().string(); valid_digest(digest)) out.emplace_back(digest, modified_at(entry.path()));
+  return out;
 }
 
 Result<void> FileContent::read(const std::string& digest, std::int64_t offset, std::int64_t length, const codec::Sink& sink) const {

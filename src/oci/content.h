@@ -35,14 +35,14 @@ class Content {
 
   // Also for layers that were made here and have no blob: size and bytes are those of their canonical tar. NotFound otherwise.
   virtual Result<std::int64_t> size(const std::string& digest) const = 0;
+  // The size, and a new lease of life: pruning leaves alone for its grace period what was touched. For whoever is about to refer to it.
+  virtual Result<std::int64_t> touch(const std::string& digest) = 0;
   // `length` < 0 means to the end. The sink may end the reading by an error, which is returned.
   virtual Result<void> read(const std::string& digest, std::int64_t offset, std::int64_t length, const codec::Sink& sink) const = 0;
   // Whole, for manifests and configs: at most 4 MiB, ResourceExhausted above.
   virtual Result<std::string> get(const std::string& digest) const = 0;
   // The file, when the blob is one (a layer that was made here is none).
   virtual std::optional<std::filesystem::path> file(const std::string& digest) const = 0;
-  // NotFound when there is no such blob. Layers stay (PruneImages removes those that nothing uses).
-  virtual Result<void> remove(const std::string& digest) = 0;
 };
 
 }  // namespace watari::oci

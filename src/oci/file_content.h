@@ -7,7 +7,7 @@ namespace watari::oci {
 
 class FileContent final : public Content {
  public:
-  FileContent(std::filesystem::path root, const Layers& layers) : root_(std::move(root)), layers_(layers) {}
+  FileContent(std::filesystem::path root, Layers& layers) : root_(std::move(root)), layers_(layers) {}
 
   Result<std::unique_ptr<BlobWriter>> writer() override;
   Result<std::string> put(std::string_view bytes) override;
@@ -16,7 +16,11 @@ class FileContent final : public Content {
   Result<void> read(const std::string& digest, std::int64_t offset, std::int64_t length, const codec::Sink& sink) const override;
   Result<std::string> get(const std::string& digest) const override;
   std::optional<std::filesystem::path> file(const std::string& digest) const override;
-  Result<void> remove(const std::string& digest) override;
+  Result<std::int64_t> touch(const std::string& digest) override;
+
+  std::vector<std::pair<std::string, Time>> blobs() const;  // with when they were last written or touched
+  // NotFound when there is no such file.
+  Result<void> remove(const std::string& digest);
 
   // fsync, rename, fsync of the directory.
   Result<void> move_in(int fd, const std::filesystem::path& from, const std::string& digest) const;
@@ -26,7 +30,7 @@ class FileContent final : public Content {
   Result<void> read_file_part(const std::filesystem::path& path, std::int64_t offset, std::int64_t length, const codec::Sink& sink) const;
 
   std::filesystem::path root_;
-  const Layers& layers_;
+  Layers& layers_;
 };
 
 }  // namespace watari::oci

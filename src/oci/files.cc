@@ -67,6 +67,12 @@ Result<void> write_durably(const fs::path& staging, const fs::path& path, std::s
   return sync_directory(path.parent_path());
 }
 
+Time modified_at(const fs::path& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return {};
+  return Time(Millis(std::int64_t{status.st_mtim.tv_sec} * 1000 + status.st_mtim.tv_nsec / 1'000'000));
+}
+
 void remove_tree(const fs::path& path) {
   std::error_code error;
   fs::remove_all(path, error);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/result.h"
 
 namespace watari::oci {
@@ -51,6 +52,7 @@ Result<void> sync_directory(const std::filesystem::path& directory);  // fsync, 
 Result<void> sync_file_system(const std::filesystem::path& any_path);
 // Writes `staging`, fsyncs it, renames it to `path` (same file system) and fsyncs that directory.
 Result<void> write_durably(const std::filesystem::path& staging, const std::filesystem::path& path, std::string_view bytes);
+Time modified_at(const std::filesystem::path& path);  // the epoch when it is not there
 // rm -rf that also copes with deep trees; what cannot be removed is logged.
 void remove_tree(const std::filesystem::path& path);
 

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
+#include <shared_mutex>
 #include <thread>
 
 #include "base/id.h"
 #include "oci/file_content.h"
 #include "oci/file_repositories.h"
 #include "oci/files.h"
+#include "oci/garbage.h"
 #include "oci/layers.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
@@ -51,6 +54,7 @@ class LocalImageStore final : public ImageStore {
   }
 
   Result<std::vector<fs::path>> layer_directories(const Image& image) override {
+    for (const auto& layer : image.layers) layers_->touch(layer.diff_id);  // pruning leaves alone what is about to be mounted
     TRY_VOID(unpack_missing(image));
     std::vector<fs::path> out;
     for (const auto& layer : image.layers) out.push_back(layers_->directory(layer.diff_id));
@@ -60,9 +64,11 @@ class LocalImageStore final : public ImageStore {
   Result<Layer> add_layer(const fs::path& directory) override { return layers_->add(directory); }
 
   Result<Image> add_image(Image image) override {
+    std::shared_lock lock(garbage_mutex_);
     for (auto& layer : image.layers) {
       if (layer.digest.empty()) layer.digest = layer.diff_id;
-      auto size = content_.size(layer.digest);
+      auto size = content_.touch(layer.digest);
+      layers_->touch(layer.diff_id);
       if (!size) return fail(Code::FailedPrecondition, "layer {} of the image is not in the store", layer.digest);
       layer.size = *size;
       if (layer.media_type.empty()) layer.media_type = kOciLayer;
@@ -81,6 +87,7 @@ class LocalImageStore final : public ImageStore {
   }
 
   Result<void> tag(const std::string& repository, const std::string& tag, const std::string& digest) override {
+    std::shared_lock lock(garbage_mutex_);
     TRY(auto bytes, content_.get(digest));
     TRY(auto manifest, parse_manifest(bytes));
     if (!repositories_.manifest(repository, digest)) TRY_VOID(repositories_.link(repository, digest, manifest.media_type));
@@ -103,6 +110,7 @@ class LocalImageStore final : public ImageStore {
   Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes) override {
     if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
     TRY(auto manifest, parse_manifest(bytes, media_type));
+    std::shared_lock lock(garbage_mutex_);
     std::vector<Descriptor> wanted = manifest.manifests;
     if (manifest.config) wanted.push_back(*manifest.config);
     std::ranges::copy_if(manifest.layers, std::back_inserter(wanted), [](const auto& layer) { return !is_foreign(layer); });
@@ -114,6 +122,25 @@ class LocalImageStore final : public ImageStore {
     TRY(auto digest, content_.put(bytes));
     TRY_VOID(repositories_.link(repository, digest, manifest.media_type));
     return digest;
+  }
+
+  Result<void> remove_blob(const std::string& digest) override {
+    std::unique_lock lock(garbage_mutex_);
+    std::vector<std::string> roots;
+    for (const auto& repository : repositories_.names())
+      for (const auto& link : repositories_.manifests(repository)) roots.push_back(link.digest);
+    if (reachable({content_, repositories_, *layers_}, roots).contains(digest))
+      return fail(Code::FailedPrecondition, "{} belongs to an image; delete that first", digest);
+    return content_.remove(digest);
+  }
+
+  Result<Pruned> prune(const PruneRequest& request, Time now) override {
+    const fs::path bin = root_ / "tmp" / ("pruned-" + random_hex(16));
+    std::unique_lock lock(garbage_mutex_);
+    auto pruned = collect_garbage({content_, repositories_, *layers_}, request, now, bin);
+    lock.unlock();
+    remove_tree(bin);
+    return pruned;
   }
 
   Content& content() override { return content_; }
@@ -186,6 +213,7 @@ class LocalImageStore final : public ImageStore {
   std::unique_ptr<Layers> layers_;
   FileContent content_;
   FileRepositories repositories_;
+  std::shared_mutex garbage_mutex_;  // shared: who makes something refer to blobs; alone: who removes what nothing refers to
 };
 
 }  // namespace

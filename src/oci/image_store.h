@@ -69,6 +69,17 @@ struct Tagged {
   Time updated_at{};
 };
 
+struct PruneRequest {
+  std::vector<std::string> keep;  // digests of manifests in use and diff ids of cached layers, besides what is tagged
+  Seconds grace{3600};            // what was written, pushed or used more recently stays
+  bool dry_run = false;
+};
+struct Pruned {
+  std::vector<std::string> manifests;  // repository@digest
+  std::vector<std::string> blobs, layers;
+  std::int64_t bytes = 0;
+};
+
 class ImageStore {
  public:
   // Opens or creates; removes what a crash left half-written.
@@ -97,6 +108,11 @@ class ImageStore {
   // Stores a manifest or index as it came (a push) after checking it, and links it into the repository. What it names must be in
   // the store: FailedPrecondition names the first blob that is missing. Returns the digest.
   virtual Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes) = 0;
+
+  // FailedPrecondition while a manifest of any repository names it, NotFound when there is none.
+  virtual Result<void> remove_blob(const std::string& digest) = 0;
+  // Removes manifests without a tag, then blobs and layers that nothing leads to. Safe beside pushes, builds and starting tasks.
+  virtual Result<Pruned> prune(const PruneRequest& request, Time now) = 0;
 
   virtual Content& content() = 0;
   virtual Repositories& repositories() = 0;

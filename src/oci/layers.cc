@@ -119,6 +119,7 @@ Result<Layer> Layers::add(const fs::path& directory) {
   Turn turn(*this, summary.diff_id);
   auto there = find(summary.diff_id);
   if (there && there->made_here) {
+    touch(summary.diff_id);
     remove_tree(directory);
     return layer;
   }
@@ -185,11 +186,16 @@ Result<void> Layers::make_durable(const std::vector<Layer>& layers) {
   return sync_directory(root_ / "layers");
 }
 
-Result<void> Layers::remove(const std::string& diff_id) {
+bool Layers::touch(const std::string& diff_id) {
+  return valid_digest(diff_id) && ::utimensat(AT_FDCWD, (place(diff_id) / "layer.json").c_str(), nullptr, 0) == 0;
+}
+
+Time Layers::used_at(const std::string& diff_id) const { return modified_at(place(diff_id) / "layer.json"); }
+
+Result<void> Layers::move_away(const std::string& diff_id, const fs::path& bin) {
   Turn turn(*this, diff_id);
-  const fs::path away = root_ / "tmp" / ("gone-" + random_hex(16));
-  if (::rename(place(diff_id).c_str(), away.c_str()) != 0) return fail(os_error("rename", place(diff_id)));
-  remove_tree(away);
+  TRY_VOID(make_directory(bin));
+  if (::rename(place(diff_id).c_str(), (bin / place(diff_id).filename()).c_str()) != 0) return fail(os_error("rename", place(diff_id)));
   return {};
 }
 

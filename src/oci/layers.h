@@ -34,7 +34,10 @@ class Layers {
   // Corrupt when the plain bytes do not hash to `diff_id`. Nothing is left then. Does nothing for a layer that is there.
   Result<void> unpack(const std::string& diff_id, codec::Source blob);
   Result<void> make_durable(const std::vector<Layer>& layers);
-  Result<void> remove(const std::string& diff_id);
+  bool touch(const std::string& diff_id);  // false when it is not there
+  Time used_at(const std::string& diff_id) const;
+  // Out of the way by one rename; the caller removes `bin`.
+  Result<void> move_away(const std::string& diff_id, const std::filesystem::path& bin);
   std::vector<std::string> diff_ids() const;
 
  private:

@@ -12,12 +12,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Time modified_at(const fs::path& path) {
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) return {};
-  return Time(Millis(status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1'000'000));
-}
-
 std::vector<std::string> names_in(const fs::path& directory) {
   std::vector<std::string> out;
   std::error_code error;

@@ -1,0 +1,20 @@
+#pragma once
+// Passwords for `docker login --username AWS`, as ecr:GetAuthorizationToken hands them out: the access key id, when it ends, and an HMAC of both
+// under the key's secret. Nothing is stored: deleting the key ends its tokens.
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace watari::registry {
+
+std::string make_token(std::string_view access_key, std::string_view secret, Time expires_at);
+
+using SecretOf = std::function<std::optional<std::string>(std::string_view access_key)>;
+
+// User and password of Basic authentication: an access key id with its secret, or "AWS" with a token that has not ended.
+bool password_matches(std::string_view user, std::string_view password, const SecretOf& secret_of, Time now);
+
+}  // namespace watari::registry
