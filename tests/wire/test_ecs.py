@@ -1,0 +1,151 @@
+"""ECS as boto3 and the aws-cli see it: what is accepted, refused, and described. Containers that run: tests/functional."""
+
+import botocore.exceptions
+import pytest
+
+ACCOUNT = "123456789012"
+
+
+def code_of(error):
+    return error.value.response["Error"]["Code"]
+
+
+def message_of(error):
+    return error.value.response["Error"]["Message"]
+
+
+def app(name="app", **more):
+    return {"name": name, "image": "nowhere:1", "memory": 64, "portMappings": [{"containerPort": 8080, "name": "http"}], **more}
+
+
+@pytest.fixture
+def ecs(server):
+    return server.client("ecs")
+
+
+@pytest.fixture(scope="module")
+def network(server):
+    subnets = server.client("ec2").describe_subnets()["Subnets"]
+    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
+
+
+@pytest.fixture
+def definition(ecs, request):
+    family = request.node.name.replace("[", "-").replace("]", "")[:60]
+    made = ecs.register_task_definition(family=family, networkMode="awsvpc", containerDefinitions=[app()])
+    return made["taskDefinition"]["taskDefinitionArn"]
+
+
+def test_the_default_cluster_is_there_from_the_first_use(ecs):
+    cluster = ecs.describe_clusters()["clusters"][0]
+    assert (cluster["clusterName"], cluster["status"]) == ("default", "ACTIVE")
+    assert cluster["clusterArn"].endswith(f":{ACCOUNT}:cluster/default")
+
+
+def test_task_definitions_count_their_revisions_and_never_reuse_them(ecs):
+    def register():
+        return ecs.register_task_definition(family="counted", containerDefinitions=[app()])["taskDefinition"]
+
+    assert [register()["revision"] for _ in range(3)] == [1, 2, 3]
+    ecs.deregister_task_definition(taskDefinition="counted:3")
+    assert ecs.describe_task_definition(taskDefinition="counted")["taskDefinition"]["revision"] == 2
+    assert register()["revision"] == 4
+    assert ecs.list_task_definitions(familyPrefix="counted", sort="DESC")["taskDefinitionArns"][0].endswith("counted:4")
+
+
+def test_what_is_not_supported_is_refused_by_name(ecs):
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.register_task_definition(family="gpu", containerDefinitions=[
+            app(resourceRequirements=[{"type": "GPU", "value": "1"}])])
+    assert "resourceRequirements" in message_of(error)
+
+
+def test_a_service_needs_what_ecs_needs(ecs, definition, network):
+    def create(**changes):
+        wanted = {"serviceName": "incomplete", "taskDefinition": definition, "desiredCount": 1, "networkConfiguration": network, **changes}
+        with pytest.raises(botocore.exceptions.ClientError) as error:
+            ecs.create_service(**{k: v for k, v in wanted.items() if v is not None})
+        return code_of(error), message_of(error)
+
+    assert create(networkConfiguration=None) == (
+        "InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+    assert create(serviceName="no spaces")[0] == "InvalidParameterException"
+    assert create(taskDefinition="nothing:7") == ("ClientException", "Unable to describe task definition.")
+    assert create(cluster="elsewhere") == ("ClusterNotFoundException", "Cluster not found.")
+    code, message = create(loadBalancers=[{"targetGroupArn": "arn:aws:elasticloadbalancing:x:1:targetgroup/a/b", "containerName": "app",
+                                           "containerPort": 8080}])
+    assert code == "InvalidParameterException" and "target group" in message
+    code, message = create(loadBalancers=[{"targetGroupArn": "arn:x", "containerName": "app", "containerPort": 9}])
+    assert message == "The container app did not have a container port 9 defined."
+    code, message = create(deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 100})
+    assert "will block deployments" in message
+    code, message = create(serviceConnectConfiguration={"enabled": True, "namespace": "ns", "services": [
+        {"portName": "http", "clientAliases": [{"port": 80, "dnsName": "web"}]}]})
+    assert "Use the container port" in message
+
+
+def test_a_service_is_described_as_it_was_asked_for(ecs, definition, network):
+    made = ecs.create_service(
+        serviceName="described", taskDefinition=definition, desiredCount=0, networkConfiguration=network,
+        deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 150,
+                                 "deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+        tags=[{"key": "team", "value": "api"}])["service"]
+    assert made["status"] == "ACTIVE" and made["taskDefinition"] == definition
+    assert [deployment["status"] for deployment in made["deployments"]] == ["PRIMARY"]
+    assert made["deployments"][0]["id"].startswith("ecs-svc/")
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.create_service(serviceName="described", taskDefinition=definition, desiredCount=0, networkConfiguration=network)
+    assert message_of(error) == "Creation of service was not idempotent."
+    seen = ecs.describe_services(services=["described", "missing"], include=["TAGS"])
+    assert seen["services"][0]["tags"] == [{"key": "team", "value": "api"}]
+    assert seen["failures"] == [{"arn": made["serviceArn"].replace("described", "missing"), "reason": "MISSING"}]
+    assert ecs.list_services()["serviceArns"].count(made["serviceArn"]) == 1
+
+
+def test_services_that_are_not_there_have_their_own_errors(ecs):
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.update_service(service="nobody", desiredCount=1)
+    assert (code_of(error), message_of(error)) == ("ServiceNotFoundException", "Service not found.")
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.delete_service(service="nobody")
+    assert code_of(error) == "ServiceNotFoundException"
+
+
+def test_run_task_with_a_client_token_runs_once(ecs, definition, network):
+    def run(token):
+        answer = ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken=token, count=2)
+        return {task["taskArn"] for task in answer["tasks"]}
+
+    assert run("a" * 32) == run("a" * 32)
+    assert not run("a" * 32) & run("b" * 32)
+
+
+def test_a_task_whose_image_is_not_there_says_so(ecs, definition, network):
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration=network)["tasks"][0]
+    ecs.get_waiter("tasks_stopped").wait(tasks=[task["taskArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    task = ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"][0]
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("CannotPullContainerError") and "nowhere:1" in task["stoppedReason"]
+
+
+def test_overrides_name_containers_of_the_definition(ecs, definition, network):
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.run_task(taskDefinition=definition, networkConfiguration=network,
+                     overrides={"containerOverrides": [{"name": "other", "command": ["true"]}]})
+    assert message_of(error) == "Override for container named other is not a container in the TaskDefinition."
+
+
+def test_tasks_that_are_not_there_are_missing(ecs):
+    seen = ecs.describe_tasks(tasks=["0" * 32])
+    assert seen["tasks"] == [] and seen["failures"][0]["reason"] == "MISSING"
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.stop_task(task="0" * 32)
+    assert message_of(error) == "The referenced task was not found."
+
+
+def test_the_aws_cli_works_too(server):
+    assert server.aws("ecs", "create-cluster", "--cluster-name", "cli")["cluster"]["status"] == "ACTIVE"
+    assert any(arn.endswith("cluster/cli") for arn in server.aws("ecs", "list-clusters")["clusterArns"])
+    refused = server.aws("ecs", "start-task", "--container-instances", "i-1", "--task-definition", "x", check=False)
+    assert refused.returncode != 0
+    assert server.aws("ecs", "delete-cluster", "--cluster", "cli")["cluster"]["status"] == "INACTIVE"
