@@ -5,9 +5,11 @@
 #include <sched.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/strings.h"
 #include "sys/files.h"
 #include "sys/process.h"
 
@@ -58,6 +60,18 @@ sys::Fd open_in_root(const std::string& root, const std::string& path) {
   return sys::Fd(static_cast<int>(::syscall(SYS_openat2, top.get(), path.c_str(), &how, sizeof how)));
 }
 
+// Containers may be given any limit up to these; in their user namespaces nobody can raise one.
+void raise_limits() {
+  auto files = parse_number<rlim_t>(trim(sys::read_file("/proc/sys/fs/nr_open").value_or(""))).value_or(1048576);
+  for (int resource = 0; resource < RLIM_NLIMITS; ++resource) {
+    rlimit limit{};
+    auto which = static_cast<__rlimit_resource>(resource);
+    if (::getrlimit(which, &limit) != 0) continue;
+    limit.rlim_max = resource == RLIMIT_NOFILE ? files : RLIM_INFINITY;
+    (void)::setrlimit(which, &limit);
+  }
+}
+
 // Content, owner and mode of a directory of the image; nothing when the image has no such directory.
 Result<void> copy_directory(const std::string& root, const std::string& path, const std::string& target) {
   auto source = open_in_root(root, path);
@@ -72,6 +86,7 @@ Result<void> copy_directory(const std::string& root, const std::string& path, co
 
 Result<void> enter_surroundings(const std::string& directory, const runtime::ShimSetup& setup, const sys::Cgroups& cgroups) {
   TRY_VOID(cgroups.add_process(setup.cgroup, 0));
+  raise_limits();
   TRY_VOID(enter_network(setup));
   TRY_VOID(sys::enter_private_mounts());
   // Our copies of the names of network namespaces would keep those alive that the daemon removes.

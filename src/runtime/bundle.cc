@@ -33,7 +33,6 @@ constexpr std::array kMaskedPaths{"/proc/asound", "/proc/acpi", "/proc/interrupt
 constexpr std::array kReadOnlyPaths{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 constexpr std::int64_t kMostProcesses = 8192;
-constexpr std::int64_t kOpenFiles = 65535;  // Fargate's default
 constexpr std::int64_t kMiB = 1024 * 1024;
 
 Json strings(const auto& list) {
@@ -101,6 +100,10 @@ Json linux_section(const BundleInput& input) {
     if (!input.seccomp.is_null()) out.set("seccomp", input.seccomp);
   }
   out.set("namespaces", std::move(namespaces));
+  auto devices = Json::array();
+  for (const auto& device : input.devices)
+    devices.push(Json::object({{"path", device.path}, {"type", std::string(1, device.type)}, {"major", device.major}, {"minor", device.minor}}));
+  if (!input.devices.empty()) out.set("devices", std::move(devices));
   auto sysctls = Json::object();
   // net.* is set by the shim: the network namespace belongs to the whole task.
   for (const auto& [name, value] : input.definition.system_controls)
@@ -109,7 +112,7 @@ Json linux_section(const BundleInput& input) {
   return out;
 }
 
-Json rlimits(const model::ContainerDefinition& definition) {
+Json rlimits(const model::ContainerDefinition& definition, std::int64_t open_files) {
   auto out = Json::array();
   auto add = [&](const std::string& name, std::int64_t soft, std::int64_t hard) {
     std::string type = "RLIMIT_";
@@ -121,7 +124,7 @@ Json rlimits(const model::ContainerDefinition& definition) {
     add(limit.name, limit.soft, limit.hard);
     files |= limit.name == "nofile";
   }
-  if (!files) add("nofile", kOpenFiles, kOpenFiles);
+  if (!files) add("nofile", open_files, open_files);
   return out;
 }
 
@@ -144,7 +147,7 @@ Result<Json> process(const BundleInput& input) {
       {"env", strings(merged_environment(input))},
       {"cwd", cwd.empty() ? "/" : cwd},
       {"capabilities", Json::object({{"bounding", held}, {"effective", held}, {"permitted", held}})},
-      {"rlimits", rlimits(definition)},
+      {"rlimits", rlimits(definition, input.open_files)},
       {"noNewPrivileges", !definition.privileged},
       {"oomScoreAdj", 0},
   });

@@ -33,6 +33,12 @@ struct BundleMount {
   bool read_only = false;
 };
 
+struct Device {
+  std::string path;
+  char type = 'c';  // c | b
+  std::int64_t major = 0, minor = 0;
+};
+
 struct BundleInput {
   model::ContainerDefinition definition;
   oci::ImageConfig image;
@@ -43,8 +49,9 @@ struct BundleInput {
   std::string cgroup;       // "watari-1a2b3c4d/<task>/c/<container>"
   std::int64_t first_id = 0;  // host id of root; ignored for privileged containers
   std::vector<BundleMount> mounts;  // volumes and /etc files, in the order in which they are mounted
-  codec::Json seccomp;      // of seccomp_for(), null: none
-  std::vector<std::string> devices;  // host devices that a privileged container gets: "/dev/kvm"
+  codec::Json seccomp;      // of oci::load_seccomp(), null: none
+  std::vector<Device> devices;  // of the host, that a privileged container gets
+  std::int64_t open_files = 65535;   // RLIMIT_NOFILE where the definition sets none; 65535 is Fargate's
   std::string init_program;  // path inside the container; empty: the program is process 1
 };
 
@@ -59,9 +66,5 @@ std::vector<std::string> merged_environment(const BundleInput& input);
 Result<std::vector<std::string>> capabilities(const model::ContainerDefinition& definition);
 // Of an image's StopSignal: "SIGQUIT", "QUIT", "3"; SIGTERM when empty or unknown.
 int signal_number(const std::string& name);
-
-// The runtime form of a profile in the format of containers-common (/usr/share/containers/seccomp.json), for a container with these
-// capabilities on this machine's architecture.
-Result<codec::Json> seccomp_for(const codec::Json& profile, const std::vector<std::string>& caps);
 
 }  // namespace watari::runtime
