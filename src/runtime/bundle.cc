@@ -15,12 +15,13 @@ using codec::Json;
 
 bool contains(const std::vector<std::string>& list, const std::string& word) { return std::ranges::find(list, word) != list.end(); }
 
+// In the order of their numbers. Source: capabilities(7), linux/capability.h
 constexpr std::array kAllCapabilities{
-    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE",
-    "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE",
-    "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
-    "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYSLOG", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM"};
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT",
+    "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
+    "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
+    "PERFMON", "BPF", "CHECKPOINT_RESTORE"};
 
 // Source: https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities
 constexpr std::array kDefaultCapabilities{"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
@@ -134,6 +135,10 @@ Result<Json> process(const BundleInput& input) {
   if (args.empty()) return fail(Code::FailedPrecondition, "No command specified: neither the image nor the container definition has one");
   if (!input.init_program.empty()) args.insert(args.begin(), {input.init_program, "init"});
   TRY(auto caps, capabilities(definition));
+  std::erase_if(caps, [&](const std::string& cap) {
+    auto number = std::ranges::find(kAllCapabilities, std::string_view(cap).substr(4)) - kAllCapabilities.begin();
+    return !(input.available_capabilities >> number & 1);
+  });
   auto cwd = definition.working_directory.empty() ? input.image.working_dir : definition.working_directory;
   auto user = Json::object({{"uid", static_cast<std::int64_t>(input.user.uid)}, {"gid", static_cast<std::int64_t>(input.user.gid)}});
   auto groups = Json::array();

@@ -51,6 +51,7 @@ struct BundleInput {
   std::vector<BundleMount> mounts;  // volumes and /etc files, in the order in which they are mounted
   codec::Json seccomp;      // of oci::load_seccomp(), null: none
   std::vector<Device> devices;  // of the host, that a privileged container gets
+  std::uint64_t available_capabilities = ~0ULL;  // bits by number; what is beyond cannot be given
   std::int64_t open_files = 65535;   // RLIMIT_NOFILE where the definition sets none; 65535 is Fargate's
   std::string init_program;  // path inside the container; empty: the program is process 1
 };

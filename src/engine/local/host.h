@@ -54,6 +54,9 @@ struct Host {
   Engine::Observer observer;        // loop
   std::map<std::string, Names> names;  // loop; by VPC
 
+  // Network's calls for one VPC must not overlap: held around each of them but attach and detach.
+  std::mutex vpc_mutex;
+
   // Runs blocking work on the pool. The engine's end waits for it.
   void work(async::Job job);
   void wait_for_work();

@@ -117,6 +117,7 @@ class LocalEngine final : public Engine {
   }
 
   Result<std::string> vpc_namespace(const std::string& vpc, const std::string& cidr) override {
+    std::lock_guard lock(host_->vpc_mutex);
     return host_->network.ensure_vpc(vpc, cidr);
   }
 
@@ -197,6 +198,7 @@ class LocalEngine final : public Engine {
         }
         wanted = std::move(found.mapped());
       }
+      std::lock_guard lock(host_->vpc_mutex);
       if (auto set = host_->network.set_security(vpc, wanted.groups, wanted.groups_of_address); !set)
         log::error("security groups of VPC {}: {}", vpc, set.error().message);
     }

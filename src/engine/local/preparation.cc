@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/strings.h"
@@ -102,6 +103,13 @@ std::int64_t open_files_limit() {
   return static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_max, 65535));
 }
 
+// Of ourselves: a privileged container has no user namespace that would give it more.
+std::uint64_t permitted_capabilities() {
+  for (const auto& line : split(sys::read_file("/proc/self/status").value_or(""), '\n'))
+    if (line.starts_with("CapPrm:")) return std::strtoull(line.c_str() + 7, nullptr, 16);
+  return 0;
+}
+
 // What a privileged container finds in /dev besides the usual.
 std::vector<runtime::Device> host_devices() {
   std::vector<runtime::Device> out;
@@ -139,6 +147,11 @@ Result<ReadyImage> ready_image(Host& host, const ContainerSpec& container) {
 }
 
 Result<void> attach_network(Host& host, const TaskSpec& task) {
+  {
+    // Only the first task of a VPC takes any time here.
+    std::lock_guard lock(host.vpc_mutex);
+    TRY_VOID(host.network.ensure_vpc(task.network.vpc, task.network.vpc_cidr));
+  }
   TRY_VOID(host.network.attach(task.id, task.network));
   return {};
 }
@@ -206,6 +219,7 @@ Result<runtime::RunRequest> prepare_container(Host& host, const TaskSpec& task, 
     TRY(auto caps, runtime::capabilities(definition));
     TRY(input.seccomp, host.seccomp(caps));
   } else {
+    input.available_capabilities = permitted_capabilities();
     input.devices = host_devices();
   }
   TRY(auto volumes, volumes_of(host, task, container));
