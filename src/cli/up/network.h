@@ -1,0 +1,28 @@
+#pragma once
+// Pass: what an application needs around its services: cluster, security groups, load balancer, target groups, listeners.
+// Everything is looked up first and made or changed only where it differs.
+#include <map>
+#include <string>
+
+#include "cli/client.h"
+#include "cli/up/app.h"
+#include "cli/up/progress.h"
+
+namespace watari::cli::up {
+
+struct Balanced {
+  std::string blue, green;      // ARNs of the target groups
+  std::string production_rule;  // ARN of the listener's default rule
+  std::string url;
+};
+
+struct Network {
+  codec::Json subnets;            // of the default VPC
+  std::string vpc;
+  std::string tasks, balancers;   // ids of the security groups
+  std::map<std::string, Balanced> balanced;  // by service
+};
+
+Result<Network> ensure_network(Client& client, const App& app, Progress& progress);
+
+}  // namespace watari::cli::up
