@@ -9,12 +9,14 @@
 #include "async/loop.h"
 #include "async/pool.h"
 #include "aws/api.h"
+#include "balancer/balancer.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "builder/builder.h"
 #include "cli/output.h"
 #include "codec/json.h"
 #include "control/control.h"
+#include "engine/local/local_engine.h"
 #include "net/server.h"
 #include "oci/image_store.h"
 #include "registry/registry.h"
@@ -50,8 +52,8 @@ class Host {
         {"check the host", &Host::check},          {"open the root", &Host::open_root},
         {"listen", &Host::listen},                 {"open the images", &Host::open_images},
         {"open the state", &Host::open_state},     {"open the vault", &Host::open_vault},
-        {"open the builder", &Host::open_builder}, {"serve the APIs", &Host::serve_apis},
-        {"announce", &Host::announce},
+        {"open the builder", &Host::open_builder}, {"take over what runs", &Host::take_over},
+        {"serve the APIs", &Host::serve_apis},     {"announce", &Host::announce},
     };
     for (const auto& pass : passes) {
       auto start = std::chrono::steady_clock::now();
@@ -67,6 +69,9 @@ class Host {
     log::info("stopping; tasks and load balancers {}", all ? "too" : "keep running");
     if (root_) root_->remove_endpoint();
     quiet();
+    if (!all) return;
+    engine_->stop_all();
+    balancer_->stop_all();
   }
 
   ~Host() { quiet(); }
@@ -111,8 +116,24 @@ class Host {
     return {};
   }
 
-  Result<void> serve_apis() {
+  // From here on control decides: tasks and HAProxy that a former server left are adopted, and what is missing is started.
+  Result<void> take_over() {
+    TRY(engine_, engine::start_local_engine(
+                     {.root = root_->path, .root_id = root_->id, .images = images_.get(), .pool = &pool_}));
+    TRY(balancer_, balancer::Balancer::start(
+                       {.run_directory = "/run/watari-" + root_->id + "/haproxy", .address = options_.balancer_address},
+                       [this](auto health) { control_->observe(std::move(health)); }));
+    control::Ports ports{.engine = engine_.get(), .balancer = balancer_.get()};
+    ports.image_digest = [this](const std::string& name) -> Result<std::string> {
+      TRY(auto image, images_->resolve(name));
+      return image.digest;
+    };
+    ports.secret = [this](const model::Scope& scope, const std::string& from) { return vault_->read_secret(scope, from); };
     loop_.start();
+    return loop_.call([&] { return control_->start(std::move(ports)); });
+  }
+
+  Result<void> serve_apis() {
     TRY(auto credentials, aws::Credentials::open(root_->path.string()));
     auto secret_of = [credentials](std::string_view key) {
       auto found = credentials.find(key);
@@ -156,6 +177,8 @@ class Host {
   std::unique_ptr<vault::Vault> vault_;
   std::unique_ptr<builder::Builder> builder_;
   std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<balancer::Balancer> balancer_;
   std::unique_ptr<net::Server> server_;
 };
 
