@@ -1,0 +1,140 @@
+"""ECS with containers that run: tasks from start to stop, and what survives the daemon."""
+
+import pathlib
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from busybox_image import make_layout, push  # noqa: E402
+from server import Server  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Server("--time-scale", "60") as running:
+        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
+        yield running
+
+
+@pytest.fixture
+def ecs(server):
+    return server.client("ecs")
+
+
+@pytest.fixture(scope="module")
+def network(server):
+    subnets = server.client("ec2").describe_subnets()["Subnets"]
+    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
+
+
+def register(ecs, family, command, **more):
+    container = {"name": "app", "image": "busybox:1", "memory": 64, "command": ["sh", "-c", command], "stopTimeout": 2, **more}
+    return ecs.register_task_definition(family=family, containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
+
+
+def wait(ecs, waiter, attempts=60, **what):
+    ecs.get_waiter(waiter).wait(**what, WaiterConfig={"Delay": 1, "MaxAttempts": attempts})
+
+
+def test_a_task_runs_and_tells_how_it_ended(ecs, network):
+    definition = register(ecs, "once", "echo hello; exit 3")
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration=network)["tasks"][0]["taskArn"]
+    wait(ecs, "tasks_stopped", tasks=[task])
+    seen = ecs.describe_tasks(tasks=[task])["tasks"][0]
+    assert seen["containers"][0]["exitCode"] == 3
+    assert seen["stopCode"] == "EssentialContainerExited"
+    assert seen["containers"][0]["imageDigest"].startswith("sha256:")
+
+
+def test_overrides_reach_the_container(ecs, network):
+    definition = register(ecs, "overridden", "exit 1")
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration=network, overrides={"containerOverrides": [
+        {"name": "app", "command": ["sh", "-c", "exit $CODE"], "environment": [{"name": "CODE", "value": "42"}]}]})["tasks"][0]["taskArn"]
+    wait(ecs, "tasks_stopped", tasks=[task])
+    assert ecs.describe_tasks(tasks=[task])["tasks"][0]["containers"][0]["exitCode"] == 42
+
+
+def test_a_running_task_is_stopped_by_sigterm(ecs, network):
+    definition = register(ecs, "long", "trap 'exit 7' TERM; while :; do sleep 0.1; done")
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration=network)["tasks"][0]["taskArn"]
+    wait(ecs, "tasks_running", tasks=[task])
+    ecs.stop_task(task=task, reason="enough")
+    wait(ecs, "tasks_stopped", tasks=[task])
+    seen = ecs.describe_tasks(tasks=[task])["tasks"][0]
+    assert (seen["stopCode"], seen["stoppedReason"]) == ("UserInitiated", "enough")
+    assert seen["containers"][0]["exitCode"] == 7
+
+
+def test_a_secret_that_is_missing_stops_the_task_before_it_starts(ecs, network):
+    definition = register(ecs, "secretive", "true", secrets=[{"name": "TOKEN", "valueFrom": "/nowhere/token"}])
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration=network)["tasks"][0]["taskArn"]
+    wait(ecs, "tasks_stopped", tasks=[task])
+    seen = ecs.describe_tasks(tasks=[task])["tasks"][0]
+    assert seen["stoppedReason"].startswith("ResourceInitializationError") and "/nowhere/token" in seen["stoppedReason"]
+
+
+def test_a_secret_reaches_its_container(server, ecs, network):
+    server.client("ssm").put_parameter(Name="/app/code", Value="9", Type="SecureString")
+    definition = register(ecs, "secret", "exit $CODE", secrets=[{"name": "CODE", "valueFrom": "/app/code"}])
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration=network)["tasks"][0]["taskArn"]
+    wait(ecs, "tasks_stopped", tasks=[task])
+    assert ecs.describe_tasks(tasks=[task])["tasks"][0]["containers"][0]["exitCode"] == 9
+
+
+def test_a_service_becomes_stable_rolls_and_goes(ecs, network):
+    first = register(ecs, "rolls", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    ecs.create_service(serviceName="rolls", taskDefinition=first, desiredCount=2, networkConfiguration=network)
+    wait(ecs, "services_stable", services=["rolls"])
+    old = set(ecs.list_tasks(serviceName="rolls")["taskArns"])
+    assert len(old) == 2
+    second = register(ecs, "rolls", "trap 'exit 0' TERM; while :; do sleep 0.2; done")
+    ecs.update_service(service="rolls", taskDefinition=second)
+    wait(ecs, "services_stable", services=["rolls"])
+    new = set(ecs.list_tasks(serviceName="rolls")["taskArns"])
+    assert len(new) == 2 and not old & new
+    service = ecs.describe_services(services=["rolls"])["services"][0]
+    assert service["deployments"][0]["rolloutState"] == "COMPLETED" and service["taskDefinition"] == second
+    assert any("has reached a steady state" in event["message"] for event in service["events"])
+    ecs.update_service(service="rolls", desiredCount=3)
+    wait(ecs, "services_stable", services=["rolls"])
+    ecs.delete_service(service="rolls", force=True)
+    wait(ecs, "services_inactive", services=["rolls"])
+    assert ecs.list_tasks(serviceName="rolls")["taskArns"] == []
+
+
+def test_a_bad_release_rolls_back(ecs, network):
+    good = register(ecs, "breaks", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    ecs.create_service(serviceName="breaks", taskDefinition=good, desiredCount=1, networkConfiguration=network, deploymentConfiguration={
+        "deploymentCircuitBreaker": {"enable": True, "rollback": True}})
+    wait(ecs, "services_stable", services=["breaks"])
+    kept = ecs.list_tasks(serviceName="breaks")["taskArns"]
+    ecs.update_service(service="breaks", taskDefinition=register(ecs, "breaks", "echo broken; exit 5"))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        deployment = ecs.list_service_deployments(service="breaks")["serviceDeployments"][0]
+        if deployment["status"] not in ("PENDING", "IN_PROGRESS", "ROLLBACK_IN_PROGRESS"):
+            break
+        time.sleep(0.5)
+    assert deployment["status"] == "ROLLBACK_SUCCESSFUL"
+    assert "exited with code 5" in deployment["statusReason"] and "stream ecs/app/" in deployment["statusReason"]
+    wait(ecs, "services_stable", services=["breaks"])
+    assert ecs.list_tasks(serviceName="breaks")["taskArns"] == kept
+    ecs.delete_service(service="breaks", force=True)
+
+
+def test_tasks_live_on_when_the_daemon_is_killed(server, network):
+    ecs = server.client("ecs")
+    definition = register(ecs, "survivor", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    ecs.create_service(serviceName="survivor", taskDefinition=definition, desiredCount=2, networkConfiguration=network)
+    wait(ecs, "services_stable", services=["survivor"])
+    before = sorted(ecs.list_tasks(serviceName="survivor")["taskArns"])
+    server.kill()
+    server.restart()
+    ecs = server.client("ecs")
+    wait(ecs, "services_stable", services=["survivor"])
+    assert sorted(ecs.list_tasks(serviceName="survivor")["taskArns"]) == before
+    ecs.delete_service(service="survivor", force=True)
+    wait(ecs, "services_inactive", services=["survivor"])
