@@ -9,6 +9,7 @@
 #include "async/loop.h"
 #include "async/pool.h"
 #include "aws/api.h"
+#include "aws/watari/contexts.h"
 #include "balancer/balancer.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -113,6 +114,7 @@ class Host {
 
   Result<void> open_builder() {
     TRY(builder_, builder::Builder::open({.root = root_->path}, *images_));
+    platform_.builder = builder_.get();
     return {};
   }
 
@@ -141,6 +143,7 @@ class Host {
     };
     TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of}));
     server_->route_stream("/v2", registry_->handler());
+    server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, credentials));
     server_->route("/", aws::make_api(platform_, std::move(credentials)));
     server_->route("/healthz", [](net::Request, net::Reply reply) {
       net::Response response{.body = codec::Json::object({{"status", "ok"}, {"version", kVersion}, {"commit", kCommit}}).dump()};
