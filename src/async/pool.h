@@ -13,12 +13,11 @@ namespace watari::async {
 class Pool {
  public:
   explicit Pool(std::size_t threads);
-  ~Pool();  // stop()
+  ~Pool();  // finishes what was posted, then joins
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  void post(Job job);  // any thread; dropped after stop()
-  void stop();         // finishes what was posted, then joins; again is fine
+  void post(Job job);  // any thread
 
  private:
   void run();

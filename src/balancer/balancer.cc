@@ -95,6 +95,7 @@ class HaproxyBalancer final : public Balancer {
   // Of the thread alone.
   std::optional<Snapshot> current_;
   bool applied_ = true;
+  Steady::time_point talk_until_{};
   std::string last_report_, last_complaint_;
 
   std::thread thread_;
@@ -125,17 +126,20 @@ Millis HaproxyBalancer::look(Haproxy& haproxy) {
     return Millis(200);
   }
   std::string report;
-  bool moving = false;
+  bool moving = false, draining = false;
   for (const auto& health : *healths) {
     report += fmt::format("{} {}:{} {} {} {}\n", health.target_group, health.address, health.port, name_of(health.state),
                           health.reason, health.in_flight);
+    draining |= health.state == model::TargetState::Draining;
     moving |= health.state != model::TargetState::Healthy && health.state != model::TargetState::Unused;
   }
-  if (report != last_report_) {
+  // While something moves, and right after a flush, silence could be mistaken for "not looked yet".
+  bool talk = moving || Steady::now() < talk_until_;
+  if (talk || report != last_report_) {
     last_report_ = report;
     observer_(std::move(*healths));
   }
-  return moving ? Millis(100) : Millis(1000);
+  return draining ? Millis(40) : talk ? Millis(100) : Millis(1000);
 }
 
 void HaproxyBalancer::run() {
@@ -167,6 +171,10 @@ void HaproxyBalancer::run() {
     if (haproxy.incomplete() || !applied_) pause = std::min(pause, Millis(500));
     if (applied_) {
       for (auto& done : waiting) done();
+      if (!waiting.empty()) {
+        talk_until_ = Steady::now() + Millis(500);
+        pause = std::min(pause, Millis(25));
+      }
     } else if (!waiting.empty()) {
       std::scoped_lock lock(mutex_);
       waiting_.insert(waiting_.begin(), std::make_move_iterator(waiting.begin()), std::make_move_iterator(waiting.end()));

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 
 #include "balancer/ports.h"
@@ -40,6 +41,17 @@ Haproxy::Haproxy(const Options& options)
 
 void Haproxy::adopt() {
   auto found = Process::find(options_.run_directory);
+  number_ = Process::last_number(options_.run_directory);
+  // The former daemon may have been killed while a process was starting: let it come up, or it would listen unseen.
+  auto limit = Steady::now() + std::chrono::seconds(2);
+  auto starting = [&] {
+    if (!found.empty() && found.back()->number() == number_) return found.back()->generation().empty();
+    return number_ > 0 && !std::filesystem::exists(fmt::format("{}/haproxy-{}.pid", options_.run_directory, number_));
+  };
+  while (starting() && Steady::now() < limit) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    found = Process::find(options_.run_directory);
+  }
   while (!found.empty() && found.back()->generation().empty()) {  // began, but never answered
     found.back()->terminate();
     found.pop_back();
@@ -47,7 +59,6 @@ void Haproxy::adopt() {
   if (found.empty()) return;
   process_ = std::move(found.back());
   found.pop_back();
-  number_ = process_->number();
   for (auto& old : found) retire(std::move(old));
   generation_ = process_->generation();
   auto stats = parse_stat(process_->command("show stat -1 4 -1").value_or(""));
@@ -66,7 +77,7 @@ void Haproxy::adopt() {
   }
   for (const auto& line : split(process_->command("show map " + options_.run_directory + "/splits.map").value_or(""), '\n'))
     if (auto words = split(line, ' '); words.size() == 3) splits_[words[1]] = words[2];
-  auto configuration = read_file(fmt::format("{}/haproxy-{}.cfg", options_.run_directory, number_)).value_or("");
+  auto configuration = read_file(fmt::format("{}/haproxy-{}.cfg", options_.run_directory, process_->number())).value_or("");
   for (int port : ports_of(configuration)) ports_.insert(port);
   log::info("load balancer: adopted HAProxy with {} backends", tables_.size());
 }
@@ -192,6 +203,7 @@ void Haproxy::stop(std::chrono::milliseconds limit) {
 }
 
 Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
+  auto began = Steady::now() - std::chrono::seconds(1);
   if (running()) take_states(parse_stat(process_->command("show stat -1 4 -1").value_or("")));
   for (const auto& [name, content] : plan.files) TRY_VOID(write_file(options_.run_directory + "/" + name, content));
   TRY_VOID(write_splits(plan.splits));
@@ -202,6 +214,10 @@ Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
   if (process_ && !again) process_->remove_files();
   TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, again ? process_.get() : nullptr));
   if (again) retire(std::move(process_));
+  // Until now the old process chose among the old targets.
+  for (auto& [name, table] : tables_)
+    for (auto& slot : table.slots)
+      if (slot.drained > began) slot.drained = Steady::now();
   process_ = std::move(next);
   number_ = number;
   generation_ = generation;

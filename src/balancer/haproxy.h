@@ -48,7 +48,7 @@ class Haproxy {
   // Requests per "backend address", those of replaced processes included.
   std::map<std::string, int> count_sessions(const std::vector<ServerStat>& stats);
   void take_states(const std::vector<ServerStat>& stats);
-  model::TargetHealth health_of(const model::Target& target, const ServerStat* stat, const Slot* slot, const Backend& backend);
+  model::TargetHealth health_of(const model::Target& target, const ServerStat* stat, const Slot* slot) const;
 
   Options options_;
   std::vector<std::string> addresses_;

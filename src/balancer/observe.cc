@@ -61,8 +61,7 @@ void Haproxy::take_states(const std::vector<ServerStat>& stats) {
   }
 }
 
-model::TargetHealth Haproxy::health_of(const model::Target& target, const ServerStat* stat, const Slot* slot,
-                                       const Backend& backend) {
+model::TargetHealth Haproxy::health_of(const model::Target& target, const ServerStat* stat, const Slot* slot) const {
   model::TargetHealth health{.target_group = target.target_group, .address = target.address, .port = target.port};
   if (stat) health.description = probe_in_words(*stat);
   if (target.draining_until) {
@@ -77,7 +76,6 @@ model::TargetHealth Haproxy::health_of(const model::Target& target, const Server
     health.state = model::TargetState::Initial;
     health.reason = stat && stat->check_status != "INI" ? "Elb.InitialHealthChecking" : "Elb.RegistrationInProgress";
   }
-  (void)backend;
   return health;
 }
 
@@ -120,10 +118,10 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
         slot->settled = true;
       }
     }
-    auto health = health_of(target, stat, slot, *backend);
+    auto health = health_of(target, stat, slot);
     health.in_flight = sessions[backend->name + " " + address];
     // A request may be on its way between HAProxy's choice and its count while draining begins.
-    if (target.draining_until && slot && Steady::now() - slot->drained < Millis(50)) health.in_flight = std::max(health.in_flight, 1);
+    if (target.draining_until && slot && Steady::now() - slot->drained < Millis(20)) health.in_flight = std::max(health.in_flight, 1);
     all.push_back(std::move(health));
   }
   return all;

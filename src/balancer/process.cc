@@ -102,6 +102,17 @@ std::unique_ptr<Process> Process::open(const std::string& directory, int number)
   return std::unique_ptr<Process>(new Process(directory, number, fd));
 }
 
+int Process::last_number(const std::string& directory) {
+  int last = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    auto name = entry.path().filename().string();
+    if (name.starts_with("haproxy-") && name.ends_with(".cfg"))
+      last = std::max(last, parse_number<int>(name.substr(8, name.size() - 12)).value_or(0));
+  }
+  return last;
+}
+
 std::vector<std::unique_ptr<Process>> Process::find(const std::string& directory) {
   std::map<int, std::unique_ptr<Process>> found;
   std::error_code error;
@@ -129,7 +140,11 @@ Result<std::unique_ptr<Process>> Process::start(const std::string& directory, co
   // With -D it returns when the process in the background listens, or with the reason why it cannot.
   TRY(int started, run_command(std::move(argv), log));
   auto words = [&] { return std::string(trim(read_file(log).value_or(""))); };
-  if (started != 0) return fail(Code::Unavailable, "HAProxy does not start with {}: {}", text, words());
+  if (started != 0) {
+    auto refused = fail(Code::Unavailable, "HAProxy does not start with {}/refused.cfg: {}", directory, words());
+    ::rename(text.c_str(), (directory + "/refused.cfg").c_str());
+    return refused;
+  }
   auto process = open(directory, number);
   if (!process) return fail(Code::Unavailable, "HAProxy ended right after its start with {}: {}", text, words());
   return process;

@@ -22,6 +22,8 @@ class Process {
                                                 const std::string& configuration, const Process* predecessor);
   // Those that pid files in the directory name and that run its configurations, by number.
   static std::vector<std::unique_ptr<Process>> find(const std::string& directory);
+  // Of the newest configuration, whether or not its process came up.
+  static int last_number(const std::string& directory);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;

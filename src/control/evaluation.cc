@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "control/balancing.h"
 #include "control/network.h"
 #include "plan/reconcile.h"
 
@@ -113,6 +114,7 @@ void Control::Evaluation::keep_books() {
     auto key = task_key(task);
     state.tasks.put(key, std::move(task));
   }
+  if (auto next = remove_drained_targets(control, fresh())) wake_at(*next);
 }
 
 void Control::Evaluation::collect_garbage() {

@@ -1,0 +1,144 @@
+#include <algorithm>
+
+#include "aws/elbv2/wire.h"
+#include "aws/gen/elbv2/create_target_group.h"
+#include "aws/gen/elbv2/delete_target_group.h"
+#include "aws/gen/elbv2/describe_target_group_attributes.h"
+#include "aws/gen/elbv2/describe_target_groups.h"
+#include "aws/gen/elbv2/modify_target_group.h"
+#include "aws/gen/elbv2/modify_target_group_attributes.h"
+#include "base/strings.h"
+#include "control/network.h"
+
+namespace watari::aws::elbv2 {
+
+namespace {
+
+bool is_matcher(const std::string& text) {
+  for (const auto& part : split(text, ',')) {
+    auto ends = split(part, '-');
+    if (ends.empty() || ends.size() > 2) return false;
+    for (const auto& end : ends) {
+      auto code = parse_number<int>(end);
+      if (!code || *code < 200 || *code > 499) return false;
+    }
+    if (ends.size() == 2 && parse_number<int>(ends[0]) > parse_number<int>(ends[1])) return false;
+  }
+  return true;
+}
+
+// Takes what a create or modify request says about the health check.
+template <class Request>
+Result<void> change_health_check(model::TargetHealthCheck& check, const Request& request) {
+  if (request.HealthCheckPort) check.port = *request.HealthCheckPort;
+  if (request.HealthCheckPath) check.path = *request.HealthCheckPath;
+  if (request.HealthCheckIntervalSeconds) check.interval = Seconds(*request.HealthCheckIntervalSeconds);
+  if (request.HealthCheckTimeoutSeconds) check.timeout = Seconds(*request.HealthCheckTimeoutSeconds);
+  if (request.HealthyThresholdCount) check.healthy_threshold = *request.HealthyThresholdCount;
+  if (request.UnhealthyThresholdCount) check.unhealthy_threshold = *request.UnhealthyThresholdCount;
+  if (request.Matcher && request.Matcher->HttpCode) check.matcher = *request.Matcher->HttpCode;
+  if (request.Matcher && request.Matcher->GrpcCode) return error(kInvalid, "GrpcCode is not supported by Watari; use HttpCode");
+  if (check.port != "traffic-port") {
+    auto port = parse_number<int>(check.port);
+    if (!port || *port < 1 || *port > 65535)
+      return error(kInvalid, "Health check port '{}' must be 'traffic-port' or a number from 1 to 65535", check.port);
+  }
+  if (!check.path.starts_with("/") || std::ranges::any_of(check.path, [](char c) { return c <= ' ' || c >= 127; }))
+    return error(kInvalid, "Health check path '{}' must begin with '/' and hold printable ASCII characters only", check.path);
+  if (check.timeout >= check.interval)
+    return error(kInvalid, "Health check timeout '{}' must be smaller than the interval '{}'", check.timeout.count(), check.interval.count());
+  if (!is_matcher(check.matcher))
+    return error(kInvalid, "Health check matcher HTTP code '{}' must be within '200-499' inclusive", check.matcher);
+  return {};
+}
+
+}  // namespace
+
+Result<CreateTargetGroupResponse> create_target_group(Call& call, const CreateTargetGroupRequest& request) {
+  auto& control = *call.platform.control;
+  TRY_VOID(check_name("Target group", request.Name));
+  TRY_VOID(control::ensure_default_network(control.database(), control.state(), call.scope));
+  if (!request.TargetType)
+    return error(kInvalid, "The target type is 'instance' when none is given, and Watari has no instances; give TargetType 'ip'");
+  if (!request.Protocol) return error(kInvalid, "A protocol must be specified");
+  if (!request.Port) return error(kInvalid, "A port must be specified");
+  if (!request.VpcId) return error(kInvalid, "A VPC ID must be specified");
+  if (!control::find_vpc(control.state(), call.scope, *request.VpcId)) return error(kInvalid, "The VPC ID '{}' is not found", *request.VpcId);
+  model::TargetGroup group{.scope = call.scope, .name = request.Name, .protocol = *request.Protocol, .port = *request.Port, .vpc = *request.VpcId};
+  TRY_VOID(change_health_check(group.health_check, request));
+  TRY(group.tags, tags_from_wire(request.Tags));
+  TRY(auto made, control::create_target_group(control, std::move(group)));
+  CreateTargetGroupResponse response;
+  response.TargetGroups.push_back(to_wire(call, made));
+  return response;
+}
+
+Result<DescribeTargetGroupsResponse> describe_target_groups(Call& call, const DescribeTargetGroupsRequest& request) {
+  std::vector<model::TargetGroup> found;
+  if (request.LoadBalancerArn) TRY_VOID(find_load_balancer(call, *request.LoadBalancerArn));
+  for (const auto& arn : request.TargetGroupArns)
+    if (!find_target_group(call, arn)) return error("TargetGroupNotFound", "One or more target groups not found");
+  auto wanted = [&](const model::TargetGroup& group) {
+    if (group.scope != call.scope) return false;
+    if (!request.TargetGroupArns.empty() && std::ranges::find(request.TargetGroupArns, group.arn) == request.TargetGroupArns.end()) return false;
+    if (!request.Names.empty() && std::ranges::find(request.Names, group.name) == request.Names.end()) return false;
+    if (!request.LoadBalancerArn) return true;
+    auto users = control::load_balancers_of(state_of(call), group.arn);
+    return std::ranges::find(users, *request.LoadBalancerArn) != users.end();
+  };
+  state_of(call).target_groups.each("", [&](const std::string&, const model::TargetGroup& group) {
+    if (wanted(group)) found.push_back(group);
+  });
+  for (const auto& name : request.Names)
+    if (std::ranges::find(found, name, &model::TargetGroup::name) == found.end())
+      return error("TargetGroupNotFound", "One or more target groups not found");
+  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize),
+                          [](const model::TargetGroup& group) { return group.arn; }, kInvalid));
+  DescribeTargetGroupsResponse response{.NextMarker = std::move(page.next_token)};
+  for (const auto& group : page.items) response.TargetGroups.push_back(to_wire(call, group));
+  return response;
+}
+
+Result<ModifyTargetGroupResponse> modify_target_group(Call& call, const ModifyTargetGroupRequest& request) {
+  TRY(auto group, call.platform.control->commit([&]() -> Result<model::TargetGroup> {
+    TRY(auto changed, find_target_group(call, request.TargetGroupArn));
+    TRY_VOID(change_health_check(changed.health_check, request));
+    state_of(call).target_groups.put(changed.arn, changed);
+    return changed;
+  }));
+  ModifyTargetGroupResponse response;
+  response.TargetGroups.push_back(to_wire(call, group));
+  return response;
+}
+
+Result<DeleteTargetGroupResponse> delete_target_group(Call& call, const DeleteTargetGroupRequest& request) {
+  if (find_target_group(call, request.TargetGroupArn)) TRY_VOID(control::delete_target_group(*call.platform.control, request.TargetGroupArn));
+  return DeleteTargetGroupResponse{};
+}
+
+Result<DescribeTargetGroupAttributesResponse> describe_target_group_attributes(Call& call, const DescribeTargetGroupAttributesRequest& request) {
+  TRY(auto group, find_target_group(call, request.TargetGroupArn));
+  DescribeTargetGroupAttributesResponse response;
+  for (const auto& attribute : all_attributes(target_group_attributes(), group.attributes))
+    response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
+  return response;
+}
+
+Result<ModifyTargetGroupAttributesResponse> modify_target_group_attributes(Call& call, const ModifyTargetGroupAttributesRequest& request) {
+  TRY(auto group, call.platform.control->commit([&]() -> Result<model::TargetGroup> {
+    TRY(auto changed, find_target_group(call, request.TargetGroupArn));
+    for (const auto& attribute : request.Attributes) {
+      auto key = attribute.Key.value_or(""), value = attribute.Value.value_or("");
+      TRY_VOID(set_attribute(target_group_attributes(), changed.attributes, key, value));
+      if (key == "deregistration_delay.timeout_seconds") changed.deregistration_delay = Seconds(parse_number<int>(value).value_or(300));
+    }
+    state_of(call).target_groups.put(changed.arn, changed);
+    return changed;
+  }));
+  ModifyTargetGroupAttributesResponse response;
+  for (const auto& attribute : all_attributes(target_group_attributes(), group.attributes))
+    response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
+  return response;
+}
+
+}  // namespace watari::aws::elbv2

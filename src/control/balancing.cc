@@ -1,0 +1,385 @@
+#include "control/balancing.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "base/id.h"
+#include "base/strings.h"
+
+namespace watari::control {
+
+namespace {
+
+template <class... Args>
+auto refuse(Code code, std::string reason, fmt::format_string<Args...> format, Args&&... args) {
+  return fail(Error{code, fmt::format(format, std::forward<Args>(args)...), std::move(reason)});
+}
+
+std::string arn(const model::Scope& scope, const std::string& rest) {
+  return fmt::format("arn:aws:elasticloadbalancing:{}:{}:{}", scope.region, scope.account, rest);
+}
+
+// What follows ":<kind>/" in an ARN: "app/name/0123".
+std::string tail(const std::string& text, const std::string& kind) {
+  auto at = text.find(":" + kind + "/");
+  return at == std::string::npos ? text : text.substr(at + kind.size() + 2);
+}
+
+Result<model::Listener> listener_of(const State& state, const std::string& arn_text) {
+  auto listener = state.listeners.get(arn_text);
+  if (!listener) return refuse(Code::NotFound, "ListenerNotFound", "One or more listeners not found");
+  return *listener;
+}
+
+Result<model::Rule> rule_of(const State& state, const std::string& arn_text) {
+  auto rule = state.rules.get(arn_text);
+  if (!rule) return refuse(Code::NotFound, "RuleNotFound", "One or more rules not found");
+  return *rule;
+}
+
+// The groups that an action forwards to exist, lie in the load balancer's VPC, and serve no other load balancer.
+Result<void> check_action(const State& state, const model::Action& action, const model::LoadBalancer& balancer) {
+  for (const auto& share : action.forward) {
+    const auto* group = state.target_groups.find(share.target_group);
+    if (!group) return refuse(Code::NotFound, "TargetGroupNotFound", "Target groups '{}' not found", share.target_group);
+    if (group->vpc != balancer.vpc)
+      return refuse(Code::InvalidArgument, "InvalidConfigurationRequest",
+                    "The target group {} is in VPC {}, the load balancer {} in VPC {}", group->name, group->vpc, balancer.name, balancer.vpc);
+    for (const auto& user : load_balancers_of(state, share.target_group))
+      if (user != balancer.arn)
+        return refuse(Code::FailedPrecondition, "TargetGroupAssociationLimit",
+                      "The following target groups cannot be associated with more than one load balancer: {}", share.target_group);
+  }
+  return {};
+}
+
+Result<model::LoadBalancer> balancer_of(const State& state, const std::string& arn_text) {
+  auto balancer = state.load_balancers.get(arn_text);
+  if (!balancer) return refuse(Code::NotFound, "LoadBalancerNotFound", "Load balancers '[{}]' not found", arn_text);
+  return *balancer;
+}
+
+Result<void> check_port(Control& control, const model::Listener& listener) {
+  Result<void> outcome;
+  control.state().listeners.each("", [&](const std::string& key, const model::Listener& other) {
+    if (other.load_balancer == listener.load_balancer && other.port == listener.port && key != listener.arn)
+      outcome = refuse(Code::AlreadyExists, "DuplicateListener", "A listener already exists on this port for this load balancer '{}'",
+                       listener.load_balancer);
+  });
+  TRY_VOID(outcome);
+  if (!control.balancer()) return {};
+  auto free = control.balancer()->check_port(listener.port);
+  if (!free) return refuse(free.error().code, "InvalidConfigurationRequest", "{}", free.error().message);
+  return {};
+}
+
+std::string setting(const std::vector<model::Tag>& attributes, std::string_view key) {
+  auto found = std::ranges::find(attributes, key, &model::Tag::key);
+  return found == attributes.end() ? "" : found->value;
+}
+
+std::optional<std::uint32_t> parse_address(std::string_view text) {
+  std::uint32_t value = 0;
+  auto parts = split(text, '.');
+  if (parts.size() != 4) return std::nullopt;
+  for (const auto& part : parts) {
+    auto number = parse_number<unsigned>(part);
+    if (!number || *number > 255 || part.size() > 3) return std::nullopt;
+    value = value << 8 | *number;
+  }
+  return value;
+}
+
+bool in_range(std::uint32_t address, const std::string& cidr) {
+  auto slash = cidr.find('/');
+  auto base = parse_address(cidr.substr(0, slash));
+  auto bits = slash == std::string::npos ? 32 : parse_number<int>(cidr.substr(slash + 1)).value_or(32);
+  if (!base) return false;
+  std::uint32_t mask = bits <= 0 ? 0 : ~0U << (32 - bits);
+  return (address & mask) == (*base & mask);
+}
+
+void erase_listener(State& state, const std::string& listener) {
+  for (const auto& rule : rules_of(state, listener)) state.rules.erase(rule.arn);
+  state.listeners.erase(listener);
+}
+
+}  // namespace
+
+Result<model::LoadBalancer> create_load_balancer(Control& control, model::LoadBalancer balancer) {
+  return control.commit([&]() -> Result<model::LoadBalancer> {
+    auto& state = control.state();
+    std::optional<model::LoadBalancer> same;
+    state.load_balancers.each("", [&](const std::string&, const model::LoadBalancer& other) {
+      if (other.scope == balancer.scope && other.name == balancer.name) same = other;
+    });
+    if (same) {
+      if (same->scheme == balancer.scheme && same->subnets == balancer.subnets && same->security_groups == balancer.security_groups)
+        return *same;
+      return refuse(Code::AlreadyExists, "DuplicateLoadBalancerName",
+                    "A load balancer with the same name '{}' exists, but with different settings", balancer.name);
+    }
+    balancer.arn = arn(balancer.scope, "loadbalancer/app/" + balancer.name + "/" + random_hex(16));
+    std::uint32_t number = 0;
+    auto digits = random_hex(8);
+    std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
+    balancer.dns_name = fmt::format("{}{}-{}.{}.elb.localhost", balancer.scheme == "internal" ? "internal-" : "", balancer.name, number,
+                                    balancer.scope.region);
+    balancer.created_at = control.now();
+    state.load_balancers.put(balancer.arn, balancer);
+    return balancer;
+  });
+}
+
+Result<void> delete_load_balancer(Control& control, const std::string& arn_text) {
+  return control.commit([&]() -> Result<void> {
+    auto& state = control.state();
+    const auto* balancer = state.load_balancers.find(arn_text);
+    if (!balancer) return {};
+    if (setting(balancer->attributes, "deletion_protection.enabled") == "true")
+      return refuse(Code::FailedPrecondition, "OperationNotPermitted",
+                    "Load balancer '{}' cannot be deleted because deletion protection is enabled", arn_text);
+    for (const auto& listener : listeners_of(state, arn_text)) erase_listener(state, listener.arn);
+    state.load_balancers.erase(arn_text);
+    return {};
+  });
+}
+
+Result<model::TargetGroup> create_target_group(Control& control, model::TargetGroup group) {
+  return control.commit([&]() -> Result<model::TargetGroup> {
+    auto& state = control.state();
+    std::optional<model::TargetGroup> same;
+    state.target_groups.each("", [&](const std::string&, const model::TargetGroup& other) {
+      if (other.scope == group.scope && other.name == group.name) same = other;
+    });
+    if (same) {
+      if (same->port == group.port && same->vpc == group.vpc && same->protocol == group.protocol &&
+          codec::to_json(same->health_check) == codec::to_json(group.health_check))
+        return *same;
+      return refuse(Code::AlreadyExists, "DuplicateTargetGroupName",
+                    "A target group with the same name '{}' exists, but with different settings", group.name);
+    }
+    group.arn = arn(group.scope, "targetgroup/" + group.name + "/" + random_hex(16));
+    group.created_at = control.now();
+    state.target_groups.put(group.arn, group);
+    return group;
+  });
+}
+
+Result<void> delete_target_group(Control& control, const std::string& arn_text) {
+  return control.commit([&]() -> Result<void> {
+    auto& state = control.state();
+    if (!state.target_groups.has(arn_text)) return {};
+    if (!load_balancers_of(state, arn_text).empty())
+      return refuse(Code::FailedPrecondition, "ResourceInUse", "Target group '{}' is currently in use by a listener or a rule", arn_text);
+    for (const auto& [key, target] : state.targets.list(arn_text + "/")) state.targets.erase(key);
+    state.target_groups.erase(arn_text);
+    return {};
+  });
+}
+
+std::vector<std::string> load_balancers_of(const State& state, const std::string& target_group) {
+  std::vector<std::string> arns;
+  state.rules.each("", [&](const std::string&, const model::Rule& rule) {
+    if (std::ranges::find(rule.action.forward, target_group, &model::WeightedTargetGroup::target_group) == rule.action.forward.end()) return;
+    const auto* listener = state.listeners.find(rule.listener);
+    if (listener && std::ranges::find(arns, listener->load_balancer) == arns.end()) arns.push_back(listener->load_balancer);
+  });
+  return arns;
+}
+
+std::vector<model::Rule> rules_of(const State& state, const std::string& listener) {
+  std::vector<model::Rule> rules;
+  state.rules.each("", [&](const std::string&, const model::Rule& rule) {
+    if (rule.listener == listener) rules.push_back(rule);
+  });
+  std::ranges::sort(rules, {}, [](const model::Rule& rule) { return rule.priority == 0 ? 1 << 20 : rule.priority; });
+  return rules;
+}
+
+std::vector<model::Listener> listeners_of(const State& state, const std::string& load_balancer) {
+  std::vector<model::Listener> listeners;
+  state.listeners.each("", [&](const std::string&, const model::Listener& listener) {
+    if (listener.load_balancer == load_balancer) listeners.push_back(listener);
+  });
+  return listeners;
+}
+
+Result<model::Listener> create_listener(Control& control, model::Listener listener, const model::Action& default_action) {
+  return control.commit([&]() -> Result<model::Listener> {
+    auto& state = control.state();
+    TRY(auto balancer, balancer_of(state, listener.load_balancer));
+    TRY_VOID(check_port(control, listener));
+    TRY_VOID(check_action(state, default_action, balancer));
+    listener.arn = arn(listener.scope, "listener/" + tail(listener.load_balancer, "loadbalancer") + "/" + random_hex(16));
+    state.listeners.put(listener.arn, listener);
+    model::Rule rule{.arn = arn(listener.scope, "listener-rule/" + tail(listener.arn, "listener") + "/" + random_hex(16)),
+                     .listener = listener.arn, .action = default_action};
+    state.rules.put(rule.arn, rule);
+    return listener;
+  });
+}
+
+Result<model::Listener> modify_listener(Control& control, const std::string& arn_text, std::optional<int> port,
+                                        const std::optional<model::Action>& default_action) {
+  return control.commit([&]() -> Result<model::Listener> {
+    auto& state = control.state();
+    TRY(auto listener, listener_of(state, arn_text));
+    TRY(auto balancer, balancer_of(state, listener.load_balancer));
+    if (port && *port != listener.port) {
+      listener.port = *port;
+      TRY_VOID(check_port(control, listener));
+      state.listeners.put(listener.arn, listener);
+    }
+    if (default_action) {
+      TRY_VOID(check_action(state, *default_action, balancer));
+      auto rules = rules_of(state, listener.arn);
+      auto rule = rules.back();  // the default rule
+      rule.action = *default_action;
+      state.rules.put(rule.arn, rule);
+    }
+    return listener;
+  });
+}
+
+Result<void> delete_listener(Control& control, const std::string& arn_text) {
+  return control.commit([&]() -> Result<void> {
+    TRY(auto listener, listener_of(control.state(), arn_text));
+    erase_listener(control.state(), listener.arn);
+    return {};
+  });
+}
+
+Result<model::Rule> create_rule(Control& control, model::Rule rule) {
+  return control.commit([&]() -> Result<model::Rule> {
+    auto& state = control.state();
+    TRY(auto listener, listener_of(state, rule.listener));
+    TRY(auto balancer, balancer_of(state, listener.load_balancer));
+    for (const auto& other : rules_of(state, rule.listener))
+      if (other.priority == rule.priority)
+        return refuse(Code::AlreadyExists, "PriorityInUse", "Priority '{}' is currently in use", rule.priority);
+    TRY_VOID(check_action(state, rule.action, balancer));
+    rule.arn = arn(listener.scope, "listener-rule/" + tail(rule.listener, "listener") + "/" + random_hex(16));
+    state.rules.put(rule.arn, rule);
+    return rule;
+  });
+}
+
+Result<model::Rule> modify_rule(Control& control, const std::string& arn_text, const std::optional<std::vector<model::Condition>>& conditions,
+                                const std::optional<model::Action>& action) {
+  return control.commit([&]() -> Result<model::Rule> {
+    auto& state = control.state();
+    TRY(auto rule, rule_of(state, arn_text));
+    TRY(auto listener, listener_of(state, rule.listener));
+    TRY(auto balancer, balancer_of(state, listener.load_balancer));
+    if (conditions) {
+      if (rule.priority == 0)
+        return refuse(Code::FailedPrecondition, "OperationNotPermitted", "Default rule '{}' cannot be modified; use ModifyListener", arn_text);
+      rule.conditions = *conditions;
+    }
+    if (action) {
+      TRY_VOID(check_action(state, *action, balancer));
+      rule.action = *action;
+    }
+    state.rules.put(rule.arn, rule);
+    return rule;
+  });
+}
+
+Result<void> delete_rule(Control& control, const std::string& arn_text) {
+  return control.commit([&]() -> Result<void> {
+    TRY(auto rule, rule_of(control.state(), arn_text));
+    if (rule.priority == 0)
+      return refuse(Code::FailedPrecondition, "OperationNotPermitted", "Default rule '{}' cannot be deleted", arn_text);
+    control.state().rules.erase(arn_text);
+    return {};
+  });
+}
+
+Result<std::vector<model::Rule>> set_rule_priorities(Control& control, const std::vector<std::pair<std::string, int>>& priorities) {
+  return control.commit([&]() -> Result<std::vector<model::Rule>> {
+    auto& state = control.state();
+    std::vector<model::Rule> changed;
+    for (const auto& [arn_text, priority] : priorities) {
+      TRY(auto rule, rule_of(state, arn_text));
+      if (rule.priority == 0)
+        return refuse(Code::FailedPrecondition, "OperationNotPermitted", "Default rule '{}' has no priority that could be set", arn_text);
+      rule.priority = priority;
+      state.rules.put(rule.arn, rule);
+      changed.push_back(rule);
+    }
+    for (const auto& rule : changed)
+      for (const auto& other : rules_of(state, rule.listener))
+        if (other.arn != rule.arn && other.priority == rule.priority)
+          return refuse(Code::AlreadyExists, "PriorityInUse", "Priority '{}' is currently in use", rule.priority);
+    return changed;
+  });
+}
+
+Result<void> register_targets(Control& control, const std::string& target_group, const std::vector<TargetAddress>& targets) {
+  return control.commit([&]() -> Result<void> {
+    auto& state = control.state();
+    const auto* group = state.target_groups.find(target_group);
+    if (!group) return refuse(Code::NotFound, "TargetGroupNotFound", "Target groups '{}' not found", target_group);
+    auto vpc = state.vpcs.get(network_key(group->scope, group->vpc));
+    for (const auto& wanted : targets) {
+      auto address = parse_address(wanted.address);
+      if (!address)
+        return refuse(Code::InvalidArgument, "ValidationError", "The IP address '{}' is not a valid IPv4 address", wanted.address);
+      if (vpc && !in_range(*address, vpc->cidr))
+        return refuse(Code::InvalidArgument, "InvalidTarget", "The IP address '{}' is not in the range {} of the VPC {}", wanted.address,
+                      vpc->cidr, vpc->id);
+      model::Target target{.target_group = target_group, .address = wanted.address, .port = wanted.port, .registered_at = control.now()};
+      auto known = state.targets.get(target_key(target));
+      if (known && !known->draining_until) continue;
+      state.targets.put(target_key(target), target);
+    }
+    return {};
+  });
+}
+
+Result<void> deregister_targets(Control& control, const std::string& target_group, const std::vector<TargetAddress>& targets) {
+  return control.commit([&]() -> Result<void> {
+    auto& state = control.state();
+    const auto* group = state.target_groups.find(target_group);
+    if (!group) return refuse(Code::NotFound, "TargetGroupNotFound", "Target groups '{}' not found", target_group);
+    for (const auto& wanted : targets) {
+      auto key = target_key(target_group, wanted.address, wanted.port);
+      auto target = state.targets.get(key);
+      if (!target)
+        return refuse(Code::InvalidArgument, "InvalidTarget", "The following targets are not registered: '{}:{}'", wanted.address, wanted.port);
+      if (target->draining_until) continue;
+      target->draining_until = control.now() + group->deregistration_delay;
+      state.targets.put(key, *target);
+    }
+    return {};
+  });
+}
+
+std::optional<Time> remove_drained_targets(Control& control, bool fresh) {
+  auto& state = control.state();
+  std::vector<model::Target> draining;
+  state.targets.each("", [&](const std::string&, const model::Target& target) {
+    if (target.draining_until) draining.push_back(target);
+  });
+  if (draining.empty()) return std::nullopt;
+  std::set<std::string> of_tasks;
+  state.tasks.each("", [&](const std::string&, const model::Task& task) {
+    if (!task.forgotten && !task.service.empty()) of_tasks.insert(task.address);
+  });
+  std::optional<Time> next;
+  for (const auto& target : draining) {
+    if (of_tasks.contains(target.address)) continue;
+    bool idle = false;
+    if (fresh)
+      for (const auto& health : control.target_health(target.target_group))
+        idle |= health.address == target.address && health.port == target.port && health.state == model::TargetState::Draining &&
+                health.in_flight == 0;
+    if (idle || control.now() >= *target.draining_until) state.targets.erase(target_key(target));
+    else if (!next || *target.draining_until < *next) next = target.draining_until;
+  }
+  return next;
+}
+
+}  // namespace watari::control
