@@ -9,6 +9,7 @@
 #include "async/loop.h"
 #include "async/pool.h"
 #include "aws/api.h"
+#include "aws/watari/contexts.h"
 #include "balancer/balancer.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -52,7 +53,8 @@ class Host {
         {"check the host", &Host::check},          {"open the root", &Host::open_root},
         {"listen", &Host::listen},                 {"open the images", &Host::open_images},
         {"open the state", &Host::open_state},     {"open the vault", &Host::open_vault},
-        {"open the builder", &Host::open_builder}, {"take over what runs", &Host::take_over},
+        {"open the builder", &Host::open_builder}, {"start the engine", &Host::start_engine},
+        {"start the load balancer", &Host::start_balancer}, {"start control", &Host::start_control},
         {"serve the APIs", &Host::serve_apis},     {"announce", &Host::announce},
     };
     for (const auto& pass : passes) {
@@ -70,8 +72,10 @@ class Host {
     if (root_) root_->remove_endpoint();
     quiet();
     if (!all) return;
-    engine_->stop_all();
-    balancer_->stop_all();
+    if (engine_) engine_->stop_all();
+    if (balancer_) balancer_->stop_all();
+    std::error_code ignored;
+    std::filesystem::remove_all(run_directory(), ignored);
   }
 
   ~Host() { quiet(); }
@@ -113,20 +117,29 @@ class Host {
 
   Result<void> open_builder() {
     TRY(builder_, builder::Builder::open({.root = root_->path}, *images_));
+    platform_.builder = builder_.get();
     return {};
   }
 
-  // From here on control decides: tasks and HAProxy that a former server left are adopted, and what is missing is started.
-  Result<void> take_over() {
+  Result<void> start_engine() {
     TRY(engine_, engine::start_local_engine(
-                     {.root = root_->path, .root_id = root_->id, .images = images_.get(), .pool = &pool_}));
+                     {.root = root_->path, .root_id = root_->id, .images = images_.get(), .pool = &engine_pool_}));
+    return {};
+  }
+
+  Result<void> start_balancer() {
+    auto observe = [this](std::vector<model::TargetHealth> health) { control_->observe(std::move(health)); };
     TRY(balancer_, balancer::Balancer::start(
-                       {.run_directory = "/run/watari-" + root_->id + "/haproxy", .address = options_.balancer_address},
-                       [this](auto health) { control_->observe(std::move(health)); }));
+                       {.run_directory = run_directory() + "/haproxy", .address = options_.balancer_address}, observe));
+    return {};
+  }
+
+  // What a former server left is taken over here; from now on the loop owns the state.
+  Result<void> start_control() {
     control::Ports ports{.engine = engine_.get(), .balancer = balancer_.get()};
-    ports.image_digest = [this](const std::string& name) -> Result<std::string> {
-      TRY(auto image, images_->resolve(name));
-      return image.digest;
+    ports.image_digest = [this](const std::string& image) -> Result<std::string> {
+      TRY(auto found, images_->resolve(image));
+      return found.digest;
     };
     ports.secret = [this](const model::Scope& scope, const std::string& from) { return vault_->read_secret(scope, from); };
     loop_.start();
@@ -141,6 +154,7 @@ class Host {
     };
     TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of}));
     server_->route_stream("/v2", registry_->handler());
+    server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, credentials));
     server_->route("/", aws::make_api(platform_, std::move(credentials)));
     server_->route("/healthz", [](net::Request, net::Reply reply) {
       net::Response response{.body = codec::Json::object({{"status", "ok"}, {"version", kVersion}, {"commit", kCommit}}).dump()};
@@ -158,9 +172,12 @@ class Host {
     return {};
   }
 
-  // No request, then no job on the loop: what the rooms below still say afterwards is dropped.
+  std::string run_directory() const { return "/run/watari-" + root_->id; }
+
+  // No request, then no job on the pool and the loop: what the rooms below still say afterwards is dropped.
   void quiet() {
     if (server_) server_->stop();
+    pool_.stop();
     loop_.stop();
   }
 
@@ -168,7 +185,8 @@ class Host {
   std::optional<Root> root_;
   std::string url_;
   SystemClock clock_;
-  async::Pool pool_{4};
+  async::Pool pool_{4};         // of API handlers
+  async::Pool engine_pool_{4};  // the engine's own, so that neither waits for the other
   async::Loop loop_;
   control::LoopScheduler scheduler_{loop_};
   aws::Platform platform_{clock_, loop_, pool_};  // what the API's handlers reach: each room's pass adds itself
@@ -176,9 +194,9 @@ class Host {
   std::unique_ptr<control::Control> control_;
   std::unique_ptr<vault::Vault> vault_;
   std::unique_ptr<builder::Builder> builder_;
-  std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<balancer::Balancer> balancer_;
+  std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<net::Server> server_;
 };
 

@@ -13,11 +13,12 @@ namespace watari::async {
 class Pool {
  public:
   explicit Pool(std::size_t threads);
-  ~Pool();  // finishes what was posted, then joins
+  ~Pool();  // stop()
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  void post(Job job);  // any thread
+  void post(Job job);  // any thread; dropped after stop()
+  void stop();         // finishes what was posted, then joins; again is fine
 
  private:
   void run();

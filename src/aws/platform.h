@@ -7,6 +7,9 @@ namespace async {
 class Loop;
 class Pool;
 }  // namespace async
+namespace builder {
+class Builder;
+}  // namespace builder
 namespace control {
 class Control;
 }  // namespace control
@@ -26,6 +29,7 @@ struct Platform {
   async::Pool& pool;
   control::Control* control = nullptr;
   oci::ImageStore* images = nullptr;
+  builder::Builder* builder = nullptr;
   vault::Vault* vault = nullptr;
 };
 

@@ -73,14 +73,25 @@ model::Deployment new_deployment(const State& state, const model::Service& servi
   return deployment;
 }
 
-// Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or was whole
+// All wanted tasks of a revision run: what the SDKs' services_stable waiter takes for done.
+bool runs_whole(const State& state, const model::Service& service, const std::string& revision) {
+  int running = 0;
+  state.tasks.each(service_key(service.scope, service.cluster, ""), [&](const std::string&, const model::Task& task) {
+    running += task.service == service.name && task.service_revision == revision && !task.desired_stopped &&
+               task.status.state == model::TaskState::Running;
+  });
+  return service.desired_count > 0 && running >= service.desired_count;
+}
+
+// Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or runs whole
 // as the first of its service, is what the newer one starts from.
 void supersede(State& state, model::Service& service, Time now) {
   for (auto& deployment : deployments_of(state, service)) {
     if (!in_progress(deployment.status)) continue;
-    bool shifted = deployment.configuration.strategy != model::Strategy::Rolling &&
-                   deployment.status == DeploymentStatus::InProgress &&
-                   deployment.stage >= (deployment.source ? model::Stage::CleanUp : model::Stage::PostScaleUp);
+    bool shifts = deployment.configuration.strategy != model::Strategy::Rolling;
+    bool shifted = deployment.status == DeploymentStatus::InProgress &&
+                   (deployment.source ? shifts && deployment.stage >= model::Stage::CleanUp
+                                      : runs_whole(state, service, deployment.target.id));
     deployment.status = shifted ? DeploymentStatus::Successful : DeploymentStatus::Stopped;
     if (shifted) service.completed = deployment.target;
     else deployment.reason = "Superseded by a newer deployment.";

@@ -48,7 +48,7 @@ class Build : public testing::Test {
   static void open() {
     builder_.reset();
     images_.reset();
-    images_ = std::move(*oci::ImageStore::open(root_ / "images"));
+    images_ = std::move(*oci::ImageStore::open(root_));
     builder_ = std::move(*Builder::open({.root = root_}, *images_));
   }
 

@@ -12,8 +12,8 @@ namespace watari::engine {
 
 namespace fs = std::filesystem;
 
-BusyboxStore::BusyboxStore(fs::path directory) : directory_(std::move(directory)) {
-  auto base = directory_ / "base", app = directory_ / "app";
+void add_busybox(oci::ImageStore& store) {
+  auto base = *store.scratch_directory(), app = *store.scratch_directory();
   for (auto* name : {"bin", "dev", "etc", "proc", "sys", "tmp", "root"}) fs::create_directories(base / name);
   fs::copy_file("/bin/busybox", base / "bin/busybox");
   for (auto* applet : {"sh", "cat", "echo", "sleep", "id", "ls", "true", "false", "hostname", "nc", "httpd", "wget", "mount", "touch", "env",
@@ -23,19 +23,20 @@ BusyboxStore::BusyboxStore(fs::path directory) : directory_(std::move(directory)
   std::ofstream(base / "etc/group") << "root:x:0:\nweb:x:1001:\nextra:x:2000:web\n";
   fs::create_directories(app / "data");
   std::ofstream(app / "data/seed") << "from the image\n";
+  for (const auto& directory : {base, app}) fs::permissions(directory, fs::perms(0755));
   EXPECT_EQ(::chown((app / "data").c_str(), 1000, 1001), 0);
-}
-
-Result<oci::Image> BusyboxStore::resolve(const std::string& reference) const {
-  if (reference != "busybox") return fail(Code::NotFound, "no image {} here", reference);
   oci::Image image;
-  image.digest = "sha256:busybox";
   image.config.cmd = {"/bin/sh", "-c", "echo default command"};
   image.config.env = {"FROM_IMAGE=yes", "PATH=/bin"};
-  return image;
+  for (const auto& directory : {base, app}) {
+    auto layer = store.add_layer(directory);
+    ASSERT_TRUE(layer) << layer.error().message;
+    image.layers.push_back(*layer);
+  }
+  auto added = store.add_image(std::move(image));
+  ASSERT_TRUE(added) << added.error().message;
+  ASSERT_TRUE(store.tag("busybox", "latest", added->digest));
 }
-
-Result<std::vector<fs::path>> BusyboxStore::layer_directories(const oci::Image&) { return std::vector{directory_ / "base", directory_ / "app"}; }
 
 void Observations::add(const model::TaskStatus& status) {
   std::lock_guard lock(mutex_);
@@ -76,9 +77,9 @@ void LocalEngineTest::SetUp() {
   std::string pattern = "/var/tmp/watari-engine-XXXXXX";
   root_ = ::mkdtemp(pattern.data());
   root_id_ = random_hex(8);
-  images_ = std::make_unique<BusyboxStore>(root_ / "image");
-  pool_ = std::make_unique<async::Pool>(8);
-  start_engine();
+  images_ = *oci::ImageStore::open(root_ / "images");
+  add_busybox(*images_);
+  if (starts_with_engine()) start_engine();
 }
 
 void LocalEngineTest::TearDown() {
@@ -98,6 +99,7 @@ LocalEngineOptions LocalEngineTest::options() {
 }
 
 void LocalEngineTest::start_engine() {
+  if (!pool_) pool_ = std::make_unique<async::Pool>(8);
   auto engine = start_local_engine(options());
   ASSERT_TRUE(engine) << engine.error().message;
   engine_ = *std::move(engine);
@@ -113,7 +115,6 @@ TaskSpec LocalEngineTest::task(std::vector<model::ContainerDefinition> container
   for (auto& definition : containers) {
     definition.image = definition.image.empty() ? "busybox" : definition.image;
     ContainerSpec each;
-    each.image_digest = definition.image;
     each.log_directory = (root_ / "logs" / spec.id / definition.name).string();
     each.definition = std::move(definition);
     spec.containers.push_back(std::move(each));

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -19,27 +18,8 @@
 
 namespace watari::engine {
 
-// One image, "busybox": two layers, applets as hard links.
-class BusyboxStore final : public oci::ImageStore {
- public:
-  explicit BusyboxStore(std::filesystem::path directory);
-  Result<oci::Image> resolve(const std::string& reference) const override;
-  Result<std::vector<std::filesystem::path>> layer_directories(const oci::Image& image) override;
-  Result<oci::Layer> add_layer(const std::filesystem::path&) override { return fail(Code::Internal, "not in this store"); }
-  Result<oci::Image> add_image(oci::Image) override { return fail(Code::Internal, "not in this store"); }
-  Result<void> tag(const std::string&, const std::string&, const std::string&) override { return {}; }
-  Result<void> untag(const std::string&, const std::string&) override { return {}; }
-  std::vector<oci::Tagged> tags() const override { return {}; }
-  Result<std::filesystem::path> scratch_directory() override { return fail(Code::Internal, "not in this store"); }
-  Result<std::string> put_manifest(const std::string&, const std::string&, std::string_view) override {
-    return fail(Code::Internal, "not in this store");
-  }
-  oci::Content& content() override { std::abort(); }  // the engine has no business there
-  oci::Repositories& repositories() override { std::abort(); }
-
- private:
-  std::filesystem::path directory_;
-};
+// Adds the image "busybox": two layers, applets as hard links.
+void add_busybox(oci::ImageStore& store);
 
 // Statuses as they come, and waiting for them.
 class Observations {
@@ -61,6 +41,7 @@ class LocalEngineTest : public testing::Test {
  protected:
   void SetUp() override;
   void TearDown() override;
+  virtual bool starts_with_engine() const { return true; }
 
   void start_engine();  // and recover
   void drop_engine() { engine_.reset(); }
@@ -76,7 +57,7 @@ class LocalEngineTest : public testing::Test {
 
   std::filesystem::path root_;
   std::string root_id_;
-  std::unique_ptr<BusyboxStore> images_;
+  std::unique_ptr<oci::ImageStore> images_;
   std::unique_ptr<async::Pool> pool_;
   std::unique_ptr<Engine> engine_;
   std::shared_ptr<Observations> seen_ = std::make_shared<Observations>();

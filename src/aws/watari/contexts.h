@@ -1,0 +1,18 @@
+#pragma once
+// POST /watari/contexts: a build context as a tar (plain, gzip or zstd) in the body, answered with {"contextId": "…"}.
+//
+// Signed like every call (service "watari"). The signature covers an empty body, as the real one is streamed; its SHA-256 goes in the
+// signed header x-amz-meta-sha256 and is compared at the end.
+#include "aws/credentials.h"
+#include "net/server.h"
+
+namespace watari::builder {
+class Builder;
+}
+
+namespace watari::aws {
+
+// For the streaming route. `builder` must outlive the server.
+net::StreamHandler make_context_upload(builder::Builder& builder, Credentials credentials);
+
+}  // namespace watari::aws

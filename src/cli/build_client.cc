@@ -1,0 +1,111 @@
+#include "cli/build_client.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+namespace watari::cli {
+namespace {
+
+using codec::Json;
+
+volatile std::sig_atomic_t interrupted = 0;
+
+// While it lives, the first Ctrl-C is noted instead of ending the program.
+class NoteInterrupts {
+ public:
+  NoteInterrupts() {
+    interrupted = 0;
+    struct sigaction action{};
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    ::sigaction(SIGINT, &action, &before_);
+  }
+  ~NoteInterrupts() { ::sigaction(SIGINT, &before_, nullptr); }
+  NoteInterrupts(const NoteInterrupts&) = delete;
+  NoteInterrupts& operator=(const NoteInterrupts&) = delete;
+
+ private:
+  struct sigaction before_{};
+};
+
+Result<std::string> upload_context(Client& client, const ImageBuild& build) {
+  TRY(auto packed, pack_context(build.context, build.dockerfile));
+  ::lseek(packed.fd, 0, SEEK_SET);
+  auto answer = client.upload("/watari/contexts", packed.sha256, packed.size, [&] {
+    std::string piece(256 * 1024, '\0');
+    auto count = ::read(packed.fd, piece.data(), piece.size());
+    piece.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    return piece;
+  });
+  ::close(packed.fd);
+  if (!answer) return fail(answer.error());
+  return (*answer)["contextId"].as_string();
+}
+
+// Keeps the last lines of each step, for the error of a failed build.
+class Tail {
+ public:
+  void add(const Json& report) {
+    for (const auto& line : report["logLines"].as_array()) {
+      auto& lines = lines_[line["step"].as_int()];
+      lines.push_back(line["text"].as_string());
+      if (lines.size() > 20) lines.erase(lines.begin());
+    }
+  }
+  std::string of_failed_step(const Json& report) const {
+    std::string text;
+    for (const auto& step : report["steps"].as_array()) {
+      auto found = lines_.find(step["number"].as_int());
+      if (step["status"].as_string() != "FAILED" || found == lines_.end()) continue;
+      for (const auto& line : found->second) text += "\n  " + line;
+    }
+    return text.empty() ? text : "\nits last output:" + text;
+  }
+
+ private:
+  std::map<std::int64_t, std::vector<std::string>> lines_;
+};
+
+}  // namespace
+
+Result<Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress) {
+  NoteInterrupts noting;
+  Tail tail;
+  std::int64_t position = 0;
+  for (auto pause = Millis(5);; pause = std::min(pause * 2, Millis(100))) {
+    if (interrupted == 1) {
+      interrupted = 2;
+      TRY_VOID(client.call("watari", "StopBuild", Json::object({{"buildId", build_id}})));
+    }
+    TRY(auto report, client.call("watari", "GetBuild", Json::object({{"buildId", build_id}, {"logPosition", position}})));
+    bool more = report["nextLogPosition"].as_int() != position;
+    position = report["nextLogPosition"].as_int();
+    tail.add(report);
+    on_progress(report);
+    const auto& status = report["status"].as_string();
+    if (more) pause = Millis(5);
+    else if (status == "SUCCEEDED") return report;
+    else if (status == "STOPPED") return fail(Code::Cancelled, "the build was stopped");
+    else if (status != "RUNNING") return fail(Code::FailedPrecondition, "{}{}", report["error"].as_string(), tail.of_failed_step(report));
+    else std::this_thread::sleep_for(pause);
+  }
+}
+
+Result<Json> build_image(Client& client, const ImageBuild& build, const OnProgress& on_progress) {
+  TRY(auto context, upload_context(client, build));
+  auto request = Json::object({{"contextId", context}, {"dockerfile", build.dockerfile}});
+  if (!build.target.empty()) request.set("target", build.target);
+  if (build.no_cache) request.set("noCache", true);
+  auto args = Json::object(), tags = Json::array();
+  for (const auto& [name, value] : build.args) args.set(name, value);
+  for (const auto& tag : build.tags) tags.push(Json(tag));
+  if (!build.args.empty()) request.set("buildArgs", std::move(args));
+  if (!build.tags.empty()) request.set("tags", std::move(tags));
+  TRY(auto started, client.call("watari", "StartBuild", std::move(request)));
+  return follow_build(client, started["buildId"].as_string(), on_progress);
+}
+
+}  // namespace watari::cli

@@ -1,0 +1,44 @@
+#pragma once
+// Building an image through the API: what `watari build` and `watari up` share. Blocking; one thread.
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/client.h"
+
+namespace watari::cli {
+
+struct ImageBuild {
+  std::filesystem::path context;          // a directory
+  std::string dockerfile = "Dockerfile";  // relative to the context
+  std::string target;
+  std::map<std::string, std::string> args;
+  std::vector<std::string> tags;  // "web", "web:1"
+  bool no_cache = false;
+};
+
+// Gets every answer of GetBuild: steps with their states, and the new log lines.
+using OnProgress = std::function<void(const codec::Json& report)>;
+
+// Packs the context (less what .dockerignore names), uploads it, starts the build and follows it to its end; returns the last report
+// ("imageDigest", "steps" …). A failed build is an error that names the step, its line and its last output. Ctrl-C stops the build.
+Result<codec::Json> build_image(Client& client, const ImageBuild& build, const OnProgress& on_progress);
+
+// The second half of it, for builds that were started otherwise.
+Result<codec::Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress);
+
+struct PackedContext {
+  std::string sha256;  // of the tar
+  std::int64_t size = 0, files = 0;
+  int fd = -1;  // an unnamed temporary file; the receiver closes it
+};
+// The context as a canonical tar: sorted, owned by 0:0. NotFound when the directory or the Dockerfile is not there.
+Result<PackedContext> pack_context(const std::filesystem::path& directory, const std::string& dockerfile);
+
+// Shows progress on stderr, as BuildKit does: live on a terminal, plain lines otherwise.
+OnProgress show_progress();
+
+}  // namespace watari::cli
