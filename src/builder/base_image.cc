@@ -1,6 +1,7 @@
 #include "builder/base_image.h"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -51,7 +52,7 @@ std::vector<std::string> host_sources(const std::string& suite) {
 
 std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const fs::path& tar) {
   std::vector<std::string> argv{"env", "SOURCE_DATE_EPOCH=" + std::to_string(kEpoch), "LC_ALL=C", "mmdebstrap", "--mode=root",
-                                "--variant=minbase", "--format=tar",
+                                "--variant=minbase", "--format=tar", "--skip=output/dev",
                                 "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
                                 "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
                                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
@@ -64,6 +65,15 @@ std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const fs
   argv.insert(argv.end(), {request.suite, tar});
   std::ranges::copy(host_sources(request.suite), std::back_inserter(argv));
   return argv;
+}
+
+// mmdebstrap works in /tmp, which apt's own user must be able to reach: for this thread and its children /tmp is `directory`, which
+// the next start sweeps when this one is killed.
+Result<void> own_tmp(const fs::path& directory) {
+  fs::create_directories(directory);
+  fs::permissions(directory, fs::perms(01777));
+  if (::mount(directory.c_str(), "/tmp", nullptr, MS_BIND, nullptr) != 0) return sys::fail_errno("mount a /tmp of its own");
+  return {};
 }
 
 Result<oci::Image> add_base(oci::ImageStore& images, oci::Layer layer, oci::ImageConfig config, const BaseRequest& request) {
@@ -118,8 +128,9 @@ std::string base_tag(const BaseRequest& request) { return request.name + ":" + (
 Result<oci::Image> make_debian_base(const BaseRequest& request, oci::ImageStore& images, const fs::path& scratch, const StopSignal& stop,
                                     const OnLine& on_line) {
   TRY_VOID(check(request));
-  auto tar = scratch / "base.tar";
-  TRY(int code, run_contained(mmdebstrap_command(request, tar), kTimeout, stop, on_line));
+  TRY_VOID(own_tmp(scratch / "tmp"));
+  auto tar = scratch / "tmp" / "base.tar";
+  TRY(int code, run_contained(mmdebstrap_command(request, "/tmp/base.tar"), kTimeout, stop, on_line));
   if (code == 125 || code == 127) return fail(Code::FailedPrecondition, "mmdebstrap is not there; install the package mmdebstrap");
   if (code != 0) return fail(Code::FailedPrecondition, "mmdebstrap ended with exit code {}; its last lines say why", code);
   on_line("importing the root file system");

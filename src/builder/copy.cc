@@ -92,7 +92,7 @@ Result<void> describe(const fs::path& path, const std::string& name, bool owners
   out.emplace_back(name, codec::Json(std::move(text)));
   if (!S_ISDIR(info.st_mode)) return {};
   TRY(auto names, names_in(path));
-  for (const auto& each : names) TRY_VOID(describe(path / each, name + "/" + each, owners, stop, out));
+  for (const auto& each : names) TRY_VOID(describe(path / each, name == "." ? each : name + "/" + each, owners, stop, out));
   return {};
 }
 

@@ -1,10 +1,11 @@
 #include "cli/build_client.h"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <csignal>
+#include <map>
 #include <thread>
+
+#include "cli/up/context.h"
 
 namespace watari::cli {
 namespace {
@@ -32,17 +33,13 @@ class NoteInterrupts {
 };
 
 Result<std::string> upload_context(Client& client, const ImageBuild& build) {
-  TRY(auto packed, pack_context(build.context, build.dockerfile));
-  ::lseek(packed.fd, 0, SEEK_SET);
-  auto answer = client.upload("/watari/contexts", packed.sha256, packed.size, [&] {
-    std::string piece(256 * 1024, '\0');
-    auto count = ::read(packed.fd, piece.data(), piece.size());
-    piece.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-    return piece;
-  });
-  ::close(packed.fd);
-  if (!answer) return fail(answer.error());
-  return (*answer)["contextId"].as_string();
+  std::error_code problem;
+  if (!std::filesystem::is_directory(build.context, problem)) return fail(Code::NotFound, "{} is no directory", build.context.string());
+  if (!std::filesystem::is_regular_file(build.context / build.dockerfile, problem))
+    return fail(Code::NotFound, "no {} in {}; name another with -f", build.dockerfile, build.context.string());
+  TRY(auto context, up::Context::pack(build.context, {build.dockerfile}));
+  TRY(auto answer, client.upload("/watari/contexts", context.sha256(), context.size(), [&] { return context.next(); }));
+  return answer["contextId"].as_string();
 }
 
 // Keeps the last lines of each step, for the error of a failed build.

@@ -30,14 +30,6 @@ Result<codec::Json> build_image(Client& client, const ImageBuild& build, const O
 // The second half of it, for builds that were started otherwise.
 Result<codec::Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress);
 
-struct PackedContext {
-  std::string sha256;  // of the tar
-  std::int64_t size = 0, files = 0;
-  int fd = -1;  // an unnamed temporary file; the receiver closes it
-};
-// The context as a canonical tar: sorted, owned by 0:0. NotFound when the directory or the Dockerfile is not there.
-Result<PackedContext> pack_context(const std::filesystem::path& directory, const std::string& dockerfile);
-
 // Shows progress on stderr, as BuildKit does: live on a terminal, plain lines otherwise.
 OnProgress show_progress();
 

@@ -106,9 +106,12 @@ class Packer {
 }  // namespace
 
 Result<Context> Context::pack(const fs::path& directory, const std::vector<std::string>& always) {
-  std::ifstream in(directory / ".dockerignore", std::ios::binary);
+  // A single Dockerfile may have rules of its own, which go before the common ones.
+  auto ignore_file = directory / ".dockerignore";
+  if (always.size() == 1 && fs::exists(directory / (always[0] + ".dockerignore"))) ignore_file = directory / (always[0] + ".dockerignore");
+  std::ifstream in(ignore_file, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(in), {}};
-  TRY(auto rules, codec::IgnoreRules::parse(text, (directory / ".dockerignore").string()));
+  TRY(auto rules, codec::IgnoreRules::parse(text, ignore_file.string()));
   Context context;
   TRY(context.fd_, temporary_file());
   Sha256Stream hash;
