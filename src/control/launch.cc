@@ -48,7 +48,8 @@ Result<engine::TaskSpec> make_spec(Control& control, const Ports& ports, const m
   spec.id = task.id;
   spec.volumes = definition->volumes;
   spec.volume_scope = task.scope.key();
-  spec.network = {task.vpc, vpc->cidr, task.address, task.mac};
+  // The default VPC is the one with an internet gateway.
+  spec.network = {task.vpc, vpc->cidr, task.address, task.mac, task.public_ip && vpc->is_default};
   spec.hostname = "ip-" + task.address;
   std::ranges::replace(spec.hostname, '.', '-');
   spec.cpu_units = quantity(definition->cpu, "vcpu", 1024);

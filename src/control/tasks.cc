@@ -84,6 +84,7 @@ Result<model::Task> make_task(Control& control, const TaskOrder& order) {
     task.interface_id = interface.id;
     task.mac = interface.mac;
     task.security_groups = interface.groups;
+    task.public_ip = order.network.assign_public_ip;
   }
   state.tasks.put(task_key(task), task);
   return task;

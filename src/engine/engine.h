@@ -31,7 +31,8 @@ struct NetworkSpec {
   std::string vpc_cidr;
   std::string address;  // 172.31.5.9
   std::string mac;
-  WATARI_FIELDS(NetworkSpec, vpc, vpc_cidr, address, mac)
+  bool outside = false;  // may open connections to the outside of the VPC
+  WATARI_FIELDS(NetworkSpec, vpc, vpc_cidr, address, mac, outside)
 };
 
 struct TaskSpec {

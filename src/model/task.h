@@ -78,6 +78,7 @@ struct Task {
   std::string launch_type = "FARGATE";
   std::string vpc, subnet, address, zone, interface_id, mac;
   std::vector<std::string> security_groups;
+  bool public_ip = false;  // asked for one: may reach the outside where the VPC has a way out
   std::vector<ContainerOverride> overrides;
   std::vector<Tag> tags;
   bool desired_stopped = false;
@@ -90,7 +91,7 @@ struct Task {
   bool accounted = false;          // stopped, and what that means for its deployment has been counted
   bool forgotten = false;          // the engine has nothing left of it
   WATARI_FIELDS(Task, scope, id, cluster, service, group, deployment, service_revision, started_by, client_token, family, revision,
-                launch_type, vpc, subnet, address, zone, interface_id, mac, security_groups, overrides, tags,
+                launch_type, vpc, subnet, address, zone, interface_id, mac, security_groups, public_ip, overrides, tags,
                 desired_stopped, stop_code, stop_reason, drain_until, pinned_images, created_at, status,
                 healthy_at, accounted, forgotten)
 };

@@ -88,7 +88,6 @@ Result<void> Netlink::add_veth(const VethPair& pair, const Fd& peer_netns) {
   if (!link) return fail(Code::ResourceExhausted, "no memory for a link");
   TRY_VOID(describe(link.get(), pair.name, pair.mac));
   rtnl_link_set_flags(link.get(), IFF_UP);  // of the peer the kernel refuses it: it is made before its other end
-  if (!pair.alias.empty()) rtnl_link_set_ifalias(link.get(), pair.alias.c_str());
   auto* peer = rtnl_link_veth_get_peer(link.get());
   auto described = describe(peer, pair.peer_name, pair.peer_mac);
   if (described) rtnl_link_set_ns_fd(peer, peer_netns.get());
@@ -103,6 +102,24 @@ Result<int> Netlink::index_of(const std::string& name) {
   TRY_VOID(check(rtnl_link_get_kernel(socket_.get(), 0, name.c_str(), &found), "find the link " + name));
   Link link(found);
   return rtnl_link_get_ifindex(link.get());
+}
+
+Result<void> Netlink::set_alias(const std::string& name, const std::string& alias) {
+  TRY(int index, index_of(name));
+  Link change(rtnl_link_alloc());
+  rtnl_link_set_ifindex(change.get(), index);
+  rtnl_link_set_ifalias(change.get(), alias.c_str());
+  return check(rtnl_link_change(socket_.get(), change.get(), change.get(), 0), "note '" + alias + "' on " + name);
+}
+
+Result<std::string> Netlink::alias_of(const std::string& name) {
+  rtnl_link* found = nullptr;
+  int code = rtnl_link_get_kernel(socket_.get(), 0, name.c_str(), &found);
+  if (code == -NLE_NODEV || code == -NLE_OBJ_NOTFOUND) return "";
+  TRY_VOID(check(code, "find the link " + name));
+  Link link(found);
+  auto* alias = rtnl_link_get_ifalias(link.get());
+  return std::string(alias ? alias : "");
 }
 
 Result<bool> Netlink::has_link(const std::string& name) {
@@ -192,11 +209,19 @@ Result<void> Netlink::add_unreachable(const std::string& text) {
   return check(rtnl_route_add(socket_.get(), entry.get(), NLM_F_CREATE | NLM_F_REPLACE), "make the rest of " + text + " unreachable");
 }
 
-Result<void> Netlink::delete_route(const std::string& text) {
+Result<void> Netlink::delete_route(const std::string& text, const std::string& link) {
   TRY(auto destination, parse(text, AF_INET));
   RtRoute entry(rtnl_route_alloc());
   rtnl_route_set_scope(entry.get(), RT_SCOPE_NOWHERE);
   TRY_VOID(check(rtnl_route_set_dst(entry.get(), destination.get()), "route to " + text));
+  if (!link.empty()) {
+    auto index = index_of(link);
+    if (!index && index.error().code == Code::NotFound) return {};
+    if (!index) return fail(std::move(index).error());
+    auto* hop = rtnl_route_nh_alloc();
+    rtnl_route_nh_set_ifindex(hop, *index);
+    rtnl_route_add_nexthop(entry.get(), hop);
+  }
   int code = rtnl_route_delete(socket_.get(), entry.get(), 0);
   if (code == -NLE_FAILURE) code = 0;  // ESRCH, which libnl has no name for: no such route
   return check_gone(code, "delete the route to " + text);

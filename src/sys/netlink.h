@@ -14,7 +14,6 @@ namespace watari::sys {
 struct VethPair {
   std::string name, mac;            // the end in this socket's namespace; empty mac: the kernel chooses
   std::string peer_name, peer_mac;  // the other end
-  std::string alias;                // of the first end; for people who look (`ip link`)
 };
 
 struct Route {
@@ -38,6 +37,9 @@ class Netlink {
   // Both ends are made in place in one step: the first here and up, the second in the namespace `peer_netns` and down.
   // AlreadyExists when either name is taken.
   Result<void> add_veth(const VethPair& pair, const Fd& peer_netns);
+  // A note that stays with the link; empty when there is none, or no such link.
+  Result<void> set_alias(const std::string& link, const std::string& alias);
+  Result<std::string> alias_of(const std::string& link);
   Result<bool> has_link(const std::string& name);
   Result<void> set_up(const std::string& link);
   Result<void> delete_link(const std::string& name);
@@ -48,7 +50,8 @@ class Netlink {
   Result<void> add_route(const Route& route);
   // Packets to `destination` that no longer route catches are answered "host unreachable".
   Result<void> add_unreachable(const std::string& destination);
-  Result<void> delete_route(const std::string& destination);
+  // Only the route by `link`, when one is named.
+  Result<void> delete_route(const std::string& destination, const std::string& link = "");
   Result<void> add_neighbour(const std::string& link, const std::string& address, const std::string& mac);  // permanent
 
  private:

@@ -70,7 +70,8 @@ Result<void> configure_vpc(const model::Cidr& cidr) {
 }
 
 struct Attachment {
-  std::string task, address, mac, node_address;
+  std::string task, vpc, address, mac, node_address;
+  bool outside = false;
 };
 
 // Runs inside the task's namespace.
@@ -92,8 +93,9 @@ Result<void> configure_task(const Attachment& attachment, const sys::Fd& vpc_net
   }
   if (!connected)
     TRY_VOID(netlink.add_veth({.name = "eth0", .mac = attachment.mac, .peer_name = router_link(attachment.task),
-                               .peer_mac = kRouterMac, .alias = {}},
+                               .peer_mac = kRouterMac},
                               vpc_netns));
+  TRY_VOID(netlink.set_alias("eth0", attachment.vpc));  // for detach()
   TRY_VOID(netlink.add_address("eth0", attachment.address + "/32"));
   TRY_VOID(netlink.add_neighbour("eth0", kGateway, kRouterMac));
   return netlink.add_route({.destination = "default", .gateway = kGateway, .gateway_on_link = true, .source = {}, .link = "eth0"});
@@ -105,8 +107,11 @@ Result<void> configure_router(const Attachment& attachment) {
   TRY(auto netlink, sys::Netlink::open());
   TRY_VOID(netlink.set_up(link));
   TRY_VOID(netlink.add_neighbour(link, attachment.address, attachment.mac));
-  return netlink.add_route({.destination = attachment.address + "/32", .gateway = {}, .gateway_on_link = false,
-                            .source = attachment.node_address, .link = link});
+  TRY_VOID(netlink.add_route({.destination = attachment.address + "/32", .gateway = {}, .gateway_on_link = false,
+                              .source = attachment.node_address, .link = link}));
+  // The address may have belonged to a task that was allowed out; without an uplink nobody is.
+  TRY(bool uplink, netlink.has_link(kUplink));
+  return uplink ? Uplink::admit(attachment.address, attachment.outside) : Result<void>{};
 }
 
 // A namespace that HAProxy still holds open loses its links and rules at once, not when HAProxy lets go.
@@ -126,11 +131,13 @@ struct Network::Impl {
     ino_t inode = 0;
     std::string cidr;
     std::string rules;
+    bool uplink = false;
   };
 
   std::string root_id, prefix;
   std::mutex mutex;
   std::map<std::string, Vpc> vpcs;
+  std::mutex uplink_mutex;  // tasks of one VPC may be attached at the same time
 
   Vpc known(const std::string& vpc) {
     std::lock_guard lock(mutex);
@@ -143,6 +150,18 @@ struct Network::Impl {
   void forget(const std::string& vpc) {
     std::lock_guard lock(mutex);
     vpcs.erase(vpc);
+  }
+  // Without the route to its address a task is off the network in both directions (reverse path filtering). Its links end with
+  // its namespace, which the kernel does for many at once; deleting them here would hold up everybody who attaches for 20 ms.
+  Result<void> unroute(const std::string& task, const std::string& vpc, const std::vector<std::string>& addresses) {
+    auto netns = sys::open_netns(vpc_name(vpc));
+    if (!netns && netns.error().code == Code::NotFound) return {};
+    if (!netns) return fail(std::move(netns).error());
+    return sys::run_in_netns(*netns, [&]() -> Result<void> {
+      TRY(auto netlink, sys::Netlink::open());
+      for (const auto& address : addresses) TRY_VOID(netlink.delete_route(address + "/32", router_link(task)));
+      return {};
+    });
   }
   std::string vpc_name(const std::string& vpc) const { return prefix + vpc; }
   std::string task_name(const std::string& task) const { return prefix + "t-" + task; }
@@ -181,7 +200,7 @@ Result<std::string> Network::ensure_vpc(const std::string& vpc, const std::strin
   TRY(auto netns, sys::open_netns(name));
   if (auto done = sys::run_in_netns(netns, [&] { return configure_vpc(cidr); }); !done)
     return fail(done.error().within("VPC " + vpc));
-  impl_->remember(vpc, {.inode = inode_of(name), .cidr = cidr_text, .rules = {}});
+  impl_->remember(vpc, {.inode = inode_of(name), .cidr = cidr_text, .rules = {}, .uplink = false});
   return name;
 }
 
@@ -196,9 +215,19 @@ Result<std::string> Network::attach(const std::string& task, const NetworkSpec& 
   auto name = impl_->task_name(task);
   TRY_VOID(sys::create_netns(name));
   TRY(auto netns, sys::open_netns(name));
-  Attachment attachment{.task = task, .address = spec.address, .mac = spec.mac.empty() ? default_mac(address) : spec.mac,
-                        .node_address = model::ipv4_text(cidr.base + 1)};
-  auto done = sys::run_in_netns(netns, [&] { return configure_task(attachment, vpc_netns); });
+  Attachment attachment{.task = task, .vpc = spec.vpc, .address = spec.address, .mac = spec.mac.empty() ? default_mac(address) : spec.mac,
+                        .node_address = model::ipv4_text(cidr.base + 1), .outside = spec.outside};
+  if (spec.outside) TRY_VOID(ensure_uplink(spec.vpc, vpc_netns));
+  auto configure = [&] { return configure_task(attachment, vpc_netns); };
+  auto done = sys::run_in_netns(netns, configure);
+  if (!done && done.error().code == Code::AlreadyExists) {
+    // The task was detached a moment ago, and processes still live in its former namespace.
+    TRY_VOID(sys::run_in_netns(vpc_netns, [&]() -> Result<void> {
+      TRY(auto netlink, sys::Netlink::open());
+      return netlink.delete_link(router_link(task));
+    }));
+    done = sys::run_in_netns(netns, configure);
+  }
   if (done) done = sys::run_in_netns(vpc_netns, [&] { return configure_router(attachment); });
   if (!done) return fail(done.error().within("attach task " + task + " to VPC " + spec.vpc));
   return sys::netns_path(name);
@@ -208,12 +237,16 @@ Result<void> Network::detach(const std::string& task) {
   TRY_VOID(check_id(task, "task"));
   auto name = impl_->task_name(task);
   if (auto netns = sys::open_netns(name)) {
-    // Deleting one end deletes the other, and with it the route: at once, whoever still lives in the namespace.
-    auto done = sys::run_in_netns(*netns, []() -> Result<void> {
+    std::string vpc;
+    std::vector<std::string> addresses;
+    TRY_VOID(sys::run_in_netns(*netns, [&]() -> Result<void> {
       TRY(auto netlink, sys::Netlink::open());
-      return netlink.delete_link("eth0");
-    });
-    if (!done) return fail(done.error().within("detach task " + task));
+      TRY(vpc, netlink.alias_of("eth0"));
+      if (vpc.empty()) return netlink.delete_link("eth0");  // cut short before it was noted
+      TRY(addresses, netlink.addresses("eth0"));
+      return {};
+    }));
+    if (auto done = impl_->unroute(task, vpc, addresses); !done) return fail(done.error().within("detach task " + task));
   }
   return sys::remove_netns(name);
 }
@@ -235,16 +268,22 @@ Result<void> Network::set_security(const std::string& vpc, const std::vector<mod
   return {};
 }
 
-Result<void> Network::set_uplink(const std::string& vpc, bool on) {
-  TRY(auto netns, sys::open_netns(impl_->vpc_name(vpc)));
-  Uplink uplink(impl_->root_id);
-  return on ? uplink.connect(vpc, netns) : uplink.disconnect(vpc);
+Result<void> Network::ensure_uplink(const std::string& vpc, const sys::Fd& netns) {
+  std::lock_guard lock(impl_->uplink_mutex);
+  if (impl_->known(vpc).uplink) return {};
+  if (auto connected = Uplink(impl_->root_id).connect(vpc, netns); !connected)
+    return fail(connected.error().within("uplink of VPC " + vpc));
+  auto known = impl_->known(vpc);
+  known.uplink = true;
+  impl_->remember(vpc, std::move(known));
+  return {};
 }
 
 Result<void> Network::remove_vpc(const std::string& vpc) {
   TRY_VOID(check_id(vpc, "VPC"));
   auto name = impl_->vpc_name(vpc);
   impl_->forget(vpc);
+  TRY_VOID(Uplink(impl_->root_id).disconnect(vpc));
   if (auto netns = sys::open_netns(name)) {
     if (auto done = sys::run_in_netns(*netns, [] { return empty_vpc(); }); !done)
       return fail(done.error().within("remove VPC " + vpc));

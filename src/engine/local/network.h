@@ -20,6 +20,10 @@
 #include "engine/engine.h"
 #include "model/network.h"
 
+namespace watari::sys {
+class Fd;
+}
+
 namespace watari::engine {
 
 class Network {
@@ -35,7 +39,8 @@ class Network {
   Result<std::string> ensure_vpc(const std::string& vpc, const std::string& cidr);
 
   // Makes the task's namespace with lo and eth0 and the route to it, and the VPC when missing; returns the path of the namespace
-  // (/run/netns/…), ready for an OCI bundle. An attached task stays as it is. Traffic needs set_security() to know the address.
+  // (/run/netns/…), ready for an OCI bundle. The first task of a VPC that may reach the outside brings the VPC its uplink
+  // (engine/local/uplink.h); it stays until remove_vpc(). An attached task stays as it is. Traffic needs set_security() to know the address.
   // Target: below 10 ms.
   Result<std::string> attach(const std::string& task, const NetworkSpec& spec);
 
@@ -48,9 +53,6 @@ class Network {
   // NotFound when the VPC has no namespace yet.
   Result<void> set_security(const std::string& vpc, const std::vector<model::SecurityGroup>& groups,
                             const std::map<std::string, std::vector<std::string>>& groups_of_address);
-
-  // Lets the VPC's tasks open connections to the outside (masqueraded), or takes that away. Never the other way around.
-  Result<void> set_uplink(const std::string& vpc, bool on);
 
   // Removes the VPC's namespace and tables; the links of tasks that are still attached go with it.
   Result<void> remove_vpc(const std::string& vpc);
@@ -70,6 +72,8 @@ class Network {
   static Result<std::string> node_address(const std::string& cidr);
 
  private:
+  Result<void> ensure_uplink(const std::string& vpc, const sys::Fd& netns);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

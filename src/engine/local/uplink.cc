@@ -66,11 +66,15 @@ std::string host_table(const std::string& root_id) {
       root_id);
 }
 
+// Made again without touching the set, which says who is admitted.
 std::string vpc_table() {
   return fmt::format(
-      "add table ip watari-uplink\ndelete table ip watari-uplink\ntable ip watari-uplink {{\n"
-      "  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n"
-      "    oifname \"{}\" masquerade\n  }}\n}}\n",
+      "table ip watari-uplink {{\n  set outside {{\n    type ipv4_addr\n  }}\n"
+      "  chain forward {{\n    type filter hook forward priority filter - 1; policy accept;\n  }}\n"
+      "  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n  }}\n}}\n"
+      "flush chain ip watari-uplink forward\nflush chain ip watari-uplink postrouting\n"
+      "add rule ip watari-uplink forward oifname \"{0}\" ip saddr != @outside reject with icmp type net-unreachable\n"
+      "add rule ip watari-uplink postrouting oifname \"{0}\" masquerade\n",
       kUplink);
 }
 
@@ -121,13 +125,19 @@ Result<void> Uplink::connect(const std::string& vpc, const sys::Fd& vpc_netns) {
   TRY_VOID(sys::run_nft(host_table(root_id_)));
   TRY(auto host, sys::Netlink::open());
   auto link = link_of(vpc);
-  auto made = host.add_veth({.name = link, .mac = kHostMac, .peer_name = kUplink, .peer_mac = kUplinkMac, .alias = vpc}, vpc_netns);
+  auto made = host.add_veth({.name = link, .mac = kHostMac, .peer_name = kUplink, .peer_mac = kUplinkMac}, vpc_netns);
   if (!made && made.error().code != Code::AlreadyExists) return made;
   TRY(auto address, address_of(vpc, host, vpc_netns));
   TRY_VOID(host.add_neighbour(link, address, kUplinkMac));
   TRY_VOID(sys::run_in_netns(vpc_netns, [&] { return configure_vpc_end(address); }));
   TRY(auto forwarding, ForwardingSwitch::lock());
   return forwarding.on();
+}
+
+Result<void> Uplink::admit(const std::string& address, bool admitted) {
+  auto script = fmt::format("add element ip watari-uplink outside {{ {} }}\n", address);
+  if (!admitted) script += fmt::format("delete element ip watari-uplink outside {{ {} }}\n", address);
+  return sys::run_nft(script);
 }
 
 Result<void> Uplink::disconnect(const std::string& vpc) {

@@ -5,7 +5,7 @@
 //
 // The address is masqueraded in the VPC, as VPC ranges may overlap, and again on the host, in a table of the server's own
 // (`ip watari-<root id>`) which also keeps the VPCs from the host itself and from link-local services such as a cloud's
-// instance metadata. The host forwards only while a VPC of any server needs it.
+// instance metadata. Only addresses that were admitted may use it. The host forwards only while a VPC of any server needs it.
 //
 // Made for one call, on the thread whose network namespace is the host's. Every call is idempotent.
 #include <string>
@@ -25,6 +25,8 @@ class Uplink {
 
   Result<void> connect(const std::string& vpc, const sys::Fd& vpc_netns);
   Result<void> disconnect(const std::string& vpc);
+  // Says whether an address may use the uplink; nobody may before. Runs inside the namespace of a connected VPC.
+  static Result<void> admit(const std::string& address, bool admitted);
   // Disconnects what is left and removes the host's table; stops forwarding when the server began it and nobody else needs it.
   Result<void> remove_host_table();
 

@@ -70,11 +70,13 @@ TEST_F(Netns, CarriesALinkPairWithAddressesAndRoutes) {
   auto a = open_netns(name("a")), b = open_netns(name("b"));
   auto work = run_in_netns(*a, [&]() -> Result<void> {
     TRY(auto netlink, Netlink::open());
-    VethPair pair{.name = "eth0", .mac = "02:00:00:00:00:01", .peer_name = "peer", .peer_mac = "02:00:00:00:00:02", .alias = "x"};
+    VethPair pair{.name = "eth0", .mac = "02:00:00:00:00:01", .peer_name = "peer", .peer_mac = "02:00:00:00:00:02"};
     TRY_VOID(netlink.add_veth(pair, *b));
     EXPECT_EQ(netlink.add_veth(pair, *b).error().code, Code::AlreadyExists);
     for (int round = 0; round < 2; ++round) {  // again is as good as once
       TRY_VOID(netlink.set_up("lo"));
+      TRY_VOID(netlink.set_alias("eth0", "a note"));
+      EXPECT_EQ(*netlink.alias_of("eth0"), "a note");
       TRY_VOID(netlink.add_address("eth0", "10.1.2.3/32"));
       TRY_VOID(netlink.add_route({.destination = "default", .gateway = "169.254.1.1", .gateway_on_link = true, .link = "eth0"}));
       TRY_VOID(netlink.add_neighbour("eth0", "169.254.1.1", "02:00:00:00:00:02"));
