@@ -40,7 +40,7 @@ std::string summary(const Following& build, const Json& steps) {
   std::size_t cached = 0;
   for (const auto& step : steps.as_array()) cached += step["status"].as_string() == "CACHED";
   auto count = steps.as_array().size();
-  return fmt::format("{}: {} in {}", build.name, cached == count ? "unchanged" : fmt::format("{} steps, {} from the cache", count, cached),
+  return fmt::format("{}: {} in {}", build.name, cached > 0 ? fmt::format("{} steps, {} from the cache,", count, cached) : fmt::format("{} steps", count),
                      build.watch.text());
 }
 
@@ -103,12 +103,6 @@ Result<std::map<std::string, std::string>> send_contexts(Client& client, const A
 }
 
 }  // namespace
-
-Result<std::string> follow_build(Client& client, const std::string& name, const std::string& build_id, Progress& progress) {
-  Following build{.name = name, .id = build_id};
-  TRY_VOID(follow(client, {&build}, progress));
-  return build.digest;
-}
 
 Result<Built> build_images(Client& client, const App& app, Progress& progress) {
   TRY(auto contexts, send_contexts(client, app, progress));

