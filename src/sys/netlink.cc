@@ -12,6 +12,8 @@
 #include <netlink/socket.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 namespace watari::sys {
 
@@ -135,6 +137,17 @@ Result<void> Netlink::set_up(const std::string& name) {
   rtnl_link_set_ifindex(change.get(), index);
   rtnl_link_set_flags(change.get(), IFF_UP);
   return check(rtnl_link_change(socket_.get(), change.get(), change.get(), 0), "bring up " + name);
+}
+
+Result<void> Netlink::wait_until_up(const std::string& name) {
+  for (int round = 0; round < 1000; ++round) {
+    rtnl_link* found = nullptr;
+    TRY_VOID(check(rtnl_link_get_kernel(socket_.get(), 0, name.c_str(), &found), "find the link " + name));
+    Link link(found);
+    if (rtnl_link_get_operstate(link.get()) == IF_OPER_UP) return {};
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return fail(Code::Unavailable, "the link {} has been down for a second", name);
 }
 
 Result<void> Netlink::delete_link(const std::string& name) {

@@ -42,6 +42,9 @@ class Netlink {
   Result<std::string> alias_of(const std::string& link);
   Result<bool> has_link(const std::string& name);
   Result<void> set_up(const std::string& link);
+  // Returns when the link carries packets. One that was just brought up, or whose peer was, drops them until the kernel's link
+  // watch has run: asking for the link makes it run since Linux 6.7, before it takes a moment. Unavailable after a second.
+  Result<void> wait_until_up(const std::string& link);
   Result<void> delete_link(const std::string& name);
   Result<std::vector<std::string>> links();
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 
 #include "base/digest.h"
 #include "base/log.h"
@@ -75,12 +76,11 @@ struct Attachment {
 };
 
 // Runs inside the task's namespace.
-Result<void> configure_task(const Attachment& attachment, const sys::Fd& vpc_netns) {
+Result<void> configure_task(const Attachment& attachment, const sys::Fd& vpc_netns, sys::Netlink& netlink) {
   // The namespace belongs to the host's user namespace, so root inside a container holds no capability for it: without the
   // first setting nobody could listen on port 80, without the second nobody could ping.
   TRY_VOID(write_sysctls({{"net/ipv4/ip_unprivileged_port_start", "0"}, {"net/ipv4/ping_group_range", "0 2147483647"}}));
   try_sysctls({{"net/ipv6/conf/default/disable_ipv6", "1"}});
-  TRY(auto netlink, sys::Netlink::open());
   TRY_VOID(netlink.set_up("lo"));
   TRY(bool connected, netlink.has_link("eth0"));
   if (connected) {
@@ -109,6 +109,7 @@ Result<void> configure_router(const Attachment& attachment) {
   TRY_VOID(netlink.add_neighbour(link, attachment.address, attachment.mac));
   TRY_VOID(netlink.add_route({.destination = attachment.address + "/32", .gateway = {}, .gateway_on_link = false,
                               .source = attachment.node_address, .link = link}));
+  TRY_VOID(netlink.wait_until_up(link));
   // The address may have belonged to a task that was allowed out; without an uplink nobody is.
   TRY(bool uplink, netlink.has_link(kUplink));
   return uplink ? Uplink::admit(attachment.address, attachment.outside) : Result<void>{};
@@ -218,7 +219,11 @@ Result<std::string> Network::attach(const std::string& task, const NetworkSpec& 
   Attachment attachment{.task = task, .vpc = spec.vpc, .address = spec.address, .mac = spec.mac.empty() ? default_mac(address) : spec.mac,
                         .node_address = model::ipv4_text(cidr.base + 1), .outside = spec.outside};
   if (spec.outside) TRY_VOID(ensure_uplink(spec.vpc, vpc_netns));
-  auto configure = [&] { return configure_task(attachment, vpc_netns); };
+  std::optional<sys::Netlink> task_end;  // of the task's namespace, on whichever thread
+  auto configure = [&]() -> Result<void> {
+    TRY(task_end, sys::Netlink::open());
+    return configure_task(attachment, vpc_netns, *task_end);
+  };
   auto done = sys::run_in_netns(netns, configure);
   if (!done && done.error().code == Code::AlreadyExists) {
     // The task was detached a moment ago, and processes still live in its former namespace.
@@ -229,6 +234,7 @@ Result<std::string> Network::attach(const std::string& task, const NetworkSpec& 
     done = sys::run_in_netns(netns, configure);
   }
   if (done) done = sys::run_in_netns(vpc_netns, [&] { return configure_router(attachment); });
+  if (done) done = task_end->wait_until_up("eth0");
   if (!done) return fail(done.error().within("attach task " + task + " to VPC " + spec.vpc));
   return sys::netns_path(name);
 }

@@ -83,6 +83,7 @@ Result<void> configure_vpc_end(const std::string& address) {
   TRY_VOID(sys::run_nft(vpc_table()));
   TRY(auto netlink, sys::Netlink::open());
   TRY_VOID(netlink.set_up(kUplink));
+  TRY_VOID(netlink.wait_until_up(kUplink));
   TRY_VOID(netlink.add_address(kUplink, address + "/32"));
   TRY_VOID(netlink.add_neighbour(kUplink, kGateway, kHostMac));
   return netlink.add_route({.destination = "default", .gateway = kGateway, .gateway_on_link = true, .source = address, .link = kUplink});
@@ -130,6 +131,7 @@ Result<void> Uplink::connect(const std::string& vpc, const sys::Fd& vpc_netns) {
   TRY(auto address, address_of(vpc, host, vpc_netns));
   TRY_VOID(host.add_neighbour(link, address, kUplinkMac));
   TRY_VOID(sys::run_in_netns(vpc_netns, [&] { return configure_vpc_end(address); }));
+  TRY_VOID(host.wait_until_up(link));
   TRY(auto forwarding, ForwardingSwitch::lock());
   return forwarding.on();
 }

@@ -247,6 +247,19 @@ TEST_F(PrivateNetwork, CutsOffADetachedTaskWhoseProcessesLiveOn) {
   EXPECT_EQ(connect(1, 2, 80), 0);
 }
 
+TEST_F(PrivateNetwork, CarriesTheFirstPacketAfterAttach) {
+  // A lost one would cost a second (TCP's first retransmission).
+  attach(1);
+  std::map<std::string, std::vector<std::string>> members{{address_of(1), {"sg-a"}}};
+  for (int task = 2; task < 12; ++task) members[address_of(task)] = {"sg-a"};
+  secure({group("sg-a", {tcp(0, 65535, "0.0.0.0/0")})}, members);
+  auto server = listen(1, 80);
+  for (int task = 2; task < 12; ++task) {
+    attach(task);
+    EXPECT_EQ(connect(task, 1, 80), 0) << task;
+  }
+}
+
 TEST_F(PrivateNetwork, HealsWhatACrashLeftHalfDone) {
   // An empty file where the task's namespace was to be, and one without links where the VPC's was to be configured.
   ASSERT_TRUE(sys::create_netns(vpc_netns()));
