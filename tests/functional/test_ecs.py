@@ -1,13 +1,16 @@
 """ECS with containers that run: tasks from start to stop, and what survives the daemon."""
 
 import pathlib
+import socket
 import sys
 import time
 
 import pytest
+import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
+from load import Load  # noqa: E402
 from busybox_image import make_layout, push  # noqa: E402
 from server import Server  # noqa: E402
 
@@ -138,3 +141,94 @@ def test_tasks_live_on_when_the_daemon_is_killed(server, network):
     assert sorted(ecs.list_tasks(serviceName="survivor")["taskArns"]) == before
     ecs.delete_service(service="survivor", force=True)
     wait(ecs, "services_inactive", services=["survivor"])
+
+
+class Balanced:
+    """A load balancer with two target groups, whose default rule forwards to the first."""
+
+    def __init__(self, server, name):
+        self.elb, self.port = server.client("elbv2"), free_port()
+        vpc = server.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+        subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
+        group = server.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        self.groups = [self.elb.create_target_group(
+            Name=f"{name}-{color}", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip", HealthCheckPath="/", HealthyThresholdCount=2,
+            HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2)["TargetGroups"][0]["TargetGroupArn"] for color in ("blue", "green")]
+        self.balancer = self.elb.create_load_balancer(Name=name, Subnets=subnets, SecurityGroups=[group])["LoadBalancers"][0]
+        listener = self.elb.create_listener(
+            LoadBalancerArn=self.balancer["LoadBalancerArn"], Protocol="HTTP", Port=self.port,
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.groups[0]}])["Listeners"][0]["ListenerArn"]
+        self.rule = self.elb.describe_rules(ListenerArn=listener)["Rules"][0]["RuleArn"]
+        self.url = f"http://{self.balancer['DNSName']}:{self.port}/"
+
+    def load_balancers(self, blue_green):
+        entry = {"targetGroupArn": self.groups[0], "containerName": "app", "containerPort": 8080}
+        if blue_green:
+            entry["advancedConfiguration"] = {"alternateTargetGroupArn": self.groups[1], "productionListenerRule": self.rule,
+                                              "roleArn": "arn:aws:iam::123456789012:role/ecs"}
+        return [entry]
+
+    def weights(self):
+        action = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0]
+        return {entry["TargetGroupArn"]: entry["Weight"] for entry in action["ForwardConfig"]["TargetGroups"]}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def web(version, serve="httpd -f -p 8080 -h /tmp/www"):
+    return f"mkdir -p /tmp/www && echo {version} > /tmp/www/index.html && exec {serve}"
+
+
+def wait_for_deployment(ecs, service, seconds=90):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        deployment = ecs.list_service_deployments(service=service)["serviceDeployments"][0]
+        if deployment["status"] not in ("PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
+            return deployment
+        time.sleep(0.2)
+    raise AssertionError(f"{deployment} {ecs.describe_services(services=[service])['services'][0]['events'][:10]}")
+
+
+@pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN", "CANARY", "LINEAR"])
+def test_a_release_fails_no_request(server, ecs, network, strategy):
+    name = f"web-{strategy.lower().replace('_', '-')}"
+    balanced = Balanced(server, name)
+    definition = {"portMappings": [{"containerPort": 8080}]}
+    configuration = {"strategy": strategy, "bakeTimeInMinutes": 1, "deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    if strategy == "ROLLING":
+        del configuration["bakeTimeInMinutes"]
+    if strategy == "CANARY":
+        configuration["canaryConfiguration"] = {"canaryPercent": 20, "canaryBakeTimeInMinutes": 2}
+    if strategy == "LINEAR":
+        configuration["linearConfiguration"] = {"stepPercent": 25, "stepBakeTimeInMinutes": 1}
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, web("v1"), **definition), desiredCount=2,
+                       networkConfiguration=network, loadBalancers=balanced.load_balancers(strategy != "ROLLING"),
+                       deploymentConfiguration=configuration)
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    assert requests.get(balanced.url, timeout=5).text == "v1\n"
+    load = Load(balanced.url.replace(balanced.balancer["DNSName"], "127.0.0.1"), 100, host=balanced.balancer["DNSName"],
+                track_bodies=True).start()
+    try:
+        for version in ("v2", "v3"):
+            ecs.update_service(service=name, taskDefinition=register(ecs, name, web(version), **definition))
+            assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+            assert requests.get(balanced.url, timeout=5).text == f"{version}\n"
+        # A release that never becomes healthy changes nothing.
+        ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v4", "sleep 1000"), **definition))
+        failed = wait_for_deployment(ecs, name)
+        assert failed["status"] == "ROLLBACK_SUCCESSFUL", failed
+        assert "Task failed ELB health checks" in failed["statusReason"], failed
+        ecs.update_service(service=name, desiredCount=1)
+        wait(ecs, "services_stable", services=[name])
+        time.sleep(1)
+    finally:
+        result = load.stop()
+    assert result["failed"] == 0 and set(result["bodies"]) == {"v1", "v2", "v3"}, result
+    if strategy != "ROLLING":
+        assert sorted(balanced.weights().values()) == [0, 100]
+    ecs.delete_service(service=name, force=True)
+    wait(ecs, "services_inactive", services=[name])
