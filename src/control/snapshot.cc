@@ -1,6 +1,8 @@
 // The state of one service as plan/ sees it.
+#include <algorithm>
 #include <set>
 
+#include "base/strings.h"
 #include "control/evaluation.h"
 
 namespace watari::control {
@@ -8,6 +10,17 @@ namespace watari::control {
 // After a change has reached HAProxy, what the balancer reports next is about the time after it. It reports changes only: when
 // nothing came for this long, what it said before still holds.
 static constexpr Millis kQuiet{2000};
+
+namespace {
+
+// The tag watari:timeScale: a rehearsal of this service alone.
+double time_scale_of(const model::Service& service) {
+  for (const auto& tag : service.tags)
+    if (tag.key == "watari:timeScale") return std::max(1.0, parse_number<double>(tag.value).value_or(1));
+  return 1;
+}
+
+}  // namespace
 
 std::uint64_t Control::Evaluation::balancing_version() const {
   const auto& state = *control.state_;
@@ -41,7 +54,7 @@ plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& ser
   out.now = control.now();
   out.settled = settled();
   out.fresh = fresh();
-  out.time_scale = control.options_.time_scale;
+  out.time_scale = control.options_.time_scale * time_scale_of(service);
   std::set<std::string> running;
   for (const auto* task : tasks) {
     out.tasks.push_back(*task);
