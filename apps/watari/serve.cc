@@ -18,6 +18,7 @@
 #include "codec/json.h"
 #include "control/control.h"
 #include "engine/local/local_engine.h"
+#include "logs/store.h"
 #include "net/server.h"
 #include "oci/image_store.h"
 #include "registry/registry.h"
@@ -53,6 +54,7 @@ class Host {
         {"check the host", &Host::check},          {"open the root", &Host::open_root},
         {"listen", &Host::listen},                 {"open the images", &Host::open_images},
         {"open the state", &Host::open_state},     {"open the vault", &Host::open_vault},
+        {"open the logs", &Host::open_logs},
         {"open the builder", &Host::open_builder}, {"start the engine", &Host::start_engine},
         {"start the load balancer", &Host::start_balancer}, {"start control", &Host::start_control},
         {"serve the APIs", &Host::serve_apis},     {"announce", &Host::announce},
@@ -113,6 +115,20 @@ class Host {
     TRY(vault_, vault::Vault::open(root_->path.string(), control_->database()));
     platform_.vault = vault_.get();
     return {};
+  }
+
+  Result<void> open_logs() {
+    TRY(logs_, logs::LogStore::open((root_->path / "logs").string()));
+    platform_.logs = logs_.get();
+    sweep_logs();
+    return {};
+  }
+
+  // Retention, on the pool; again and again.
+  void sweep_logs() {
+    constexpr Millis kEvery{10 * 60'000};
+    pool_.post([this] { logs_->sweep(clock_.now()); });
+    loop_.after(kEvery, [this] { sweep_logs(); });
   }
 
   Result<void> open_builder() {
@@ -185,6 +201,7 @@ class Host {
   std::optional<Root> root_;
   std::string url_;
   SystemClock clock_;
+  std::unique_ptr<logs::LogStore> logs_;  // jobs on the pool use it
   async::Pool pool_{4};         // of API handlers
   async::Pool engine_pool_{4};  // the engine's own, so that neither waits for the other
   async::Loop loop_;

@@ -16,6 +16,9 @@ class Control;
 namespace oci {
 class ImageStore;
 }  // namespace oci
+namespace logs {
+class LogStore;
+}  // namespace logs
 namespace vault {
 class Vault;
 }  // namespace vault
@@ -31,6 +34,7 @@ struct Platform {
   oci::ImageStore* images = nullptr;
   builder::Builder* builder = nullptr;
   vault::Vault* vault = nullptr;
+  ::watari::logs::LogStore* logs = nullptr;
 };
 
 }  // namespace watari::aws
