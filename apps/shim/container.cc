@@ -54,17 +54,37 @@ std::vector<std::string> Container::runtime_command(std::vector<std::string> res
 }
 
 void Container::start() {
-  if (auto launched = launch(); !launched) fail_with(launched.error().message);
+  if (auto prepared = prepare(); !prepared) return fail_with(prepared.error().message);
+  fill_volumes();
 }
 
-Result<void> Container::launch() {
+// One volume after the other; the others' output goes on being read meanwhile.
+void Container::fill_volumes() {
+  if (fills_.empty()) {
+    if (auto launched = launch(); !launched) fail_with(launched.error().message);
+    return;
+  }
+  auto fill = std::make_shared<Mounts::Fill>(std::move(fills_.back()));
+  fills_.pop_back();
+  auto child = context_.loop.spawn({.argv = fill->argv, .environment = std::nullopt, .descriptors = {}}, [this, fill](int status) {
+    (void)sys::unmount(fill->image);
+    if (sys::exit_code(status) != 0) return fail_with("cannot copy the image's content into a new volume (is the disk full?)");
+    fill_volumes();
+  });
+  if (!child) fail_with(child.error().message);
+}
+
+Result<void> Container::prepare() {
   TRY(auto text, sys::read_file(request_.bundle + "/config.json"));
   TRY(auto config, codec::parse_json(text));
   process_ = config["process"];
-  TRY_VOID(context_.mounts.mount_container(request_));
+  TRY(fills_, context_.mounts.mount_container(request_));
   TRY(auto log, logs::SegmentWriter::open(request_.log_directory));
   log_ = std::make_unique<logs::SegmentWriter>(std::move(log));
+  return {};
+}
 
+Result<void> Container::launch() {
   sys::SpawnOptions options;
   std::vector<std::string> words{"run", "--detach", "--bundle", request_.bundle, "--pid-file", request_.bundle + "/pid"};
   sys::Fd out, error, in;

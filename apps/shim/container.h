@@ -38,6 +38,8 @@ class Container {
 
  private:
   struct Exec;
+  Result<void> prepare();
+  void fill_volumes();
   Result<void> launch();
   void runtime_ended(int status);
   void first_process_ended(int status);
@@ -55,6 +57,7 @@ class Container {
   runtime::RunRequest request_;
   OnChange on_change_;
   runtime::ShimContainer report_;
+  std::vector<Mounts::Fill> fills_;  // still to be done before the start
   codec::Json process_;  // of config.json: what exec starts from
   std::unique_ptr<logs::SegmentWriter> log_;
   sys::Fd stdout_, stderr_, stdin_, console_;

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sched.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -11,7 +10,6 @@
 
 #include "base/strings.h"
 #include "sys/files.h"
-#include "sys/process.h"
 
 namespace watari::shim {
 namespace {
@@ -72,16 +70,6 @@ void raise_limits() {
   }
 }
 
-// Content, owner and mode of a directory of the image; nothing when the image has no such directory.
-Result<void> copy_directory(const std::string& root, const std::string& path, const std::string& target) {
-  auto source = open_in_root(root, path);
-  if (!source) return {};
-  auto from = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(source.get()) + "/.";
-  TRY(auto copied, sys::run({"cp", "-a", "--reflink=auto", from, target + "/"}, std::chrono::minutes(10)));
-  if (copied.exit_code != 0) return fail(Code::Unavailable, "copy {} of the image into its volume: {}", path, copied.text);
-  return {};
-}
-
 }  // namespace
 
 Result<void> enter_surroundings(const std::string& directory, const runtime::ShimSetup& setup, const sys::Cgroups& cgroups) {
@@ -118,7 +106,7 @@ Result<std::string> Mounts::layer(const std::string& path, bool shift) {
   return name = fresh;
 }
 
-Result<void> Mounts::mount_container(const runtime::RunRequest& request) {
+Result<std::vector<Mounts::Fill>> Mounts::mount_container(const runtime::RunRequest& request) {
   sys::Overlay overlay;
   overlay.directory = runtime::mount_directory(directory_) + "/layers";
   overlay.upper = request.upper;
@@ -130,8 +118,13 @@ Result<void> Mounts::mount_container(const runtime::RunRequest& request) {
     overlay.lower.push_back(std::move(name));
   }
   TRY_VOID(sys::mount_overlay(overlay));
-  for (const auto& wanted : request.binds) TRY_VOID(bind(request, wanted));
-  return {};
+  std::vector<Fill> fills;
+  for (const auto& wanted : request.binds) {
+    TRY_VOID(bind(request, wanted));
+    TRY(auto fill, prepare_fill(request, wanted));
+    if (fill) fills.push_back(*std::move(fill));
+  }
+  return fills;
 }
 
 Result<void> Mounts::bind(const runtime::RunRequest& request, const runtime::ShimBind& wanted) {
@@ -144,22 +137,16 @@ Result<void> Mounts::bind(const runtime::RunRequest& request, const runtime::Shi
     TRY_VOID(sys::write_file(target, ""));
   }
   TRY(const auto* ids, mapping(wanted.shift_ids));
-  bool fill = !wanted.ready_file.empty();
-  TRY_VOID(sys::bind_mount(wanted.source, target,
-                           {.id_mapping = ids, .read_only = wanted.read_only && !fill, .no_suid = true, .no_dev = true}));
-  return fill ? fill_volume(request, wanted) : Result<void>{};
+  return sys::bind_mount(wanted.source, target, {.id_mapping = ids, .read_only = wanted.read_only, .no_suid = true, .no_dev = true});
 }
 
-Result<void> Mounts::fill_volume(const runtime::RunRequest& request, const runtime::ShimBind& bind) {
-  // Two tasks may want to be the first user of a shared volume.
-  sys::Fd lock(::open((bind.ready_file + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return sys::fail_errno("lock " + bind.ready_file);
-  if (::access(bind.ready_file.c_str(), F_OK) == 0) return {};
-  // Nobody may create files through an idmapped mount but users that it maps, and the host's root is none of them. So the copy goes
-  // between the unshifted layers and the directory as it lies on the disk.
+// Nobody may create files through an idmapped mount but users that it maps, and the host's root is none of them. So the copy goes
+// between the unshifted layers and the directory as it lies on the disk.
+Result<std::optional<Mounts::Fill>> Mounts::prepare_fill(const runtime::RunRequest& request, const runtime::ShimBind& bind) {
+  if (bind.ready_file.empty() || ::access(bind.ready_file.c_str(), F_OK) == 0) return std::nullopt;
   sys::Overlay plain;
   plain.directory = runtime::mount_directory(directory_) + "/layers";
-  plain.target = runtime::bind_path(directory_, request.container, "image");
+  plain.target = runtime::bind_path(directory_, request.container, bind.name + "-image");
   plain.lower = {"empty"};
   TRY_VOID(sys::make_directories(plain.directory + "/empty"));
   TRY_VOID(sys::make_directories(plain.target));
@@ -168,10 +155,17 @@ Result<void> Mounts::fill_volume(const runtime::RunRequest& request, const runti
     plain.lower.push_back(std::move(name));
   }
   TRY_VOID(sys::mount_overlay(plain));
-  auto copied = copy_directory(plain.target, bind.initial_path, bind.source);
-  TRY_VOID(sys::unmount(plain.target));
-  TRY_VOID(copied);
-  return sys::write_file(bind.ready_file, "");
+  auto source = open_in_root(plain.target, bind.initial_path);
+  if (!source) {  // the image has nothing there
+    TRY_VOID(sys::unmount(plain.target));
+    TRY_VOID(sys::write_file(bind.ready_file, ""));
+    return std::nullopt;
+  }
+  auto from = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(source.get());
+  // Two tasks may want to be the first user of a shared volume: one copies, the other waits for it. A copy that was cut short is done again.
+  constexpr auto kScript = "[ -e \"$2\" ] || { cp -a --reflink=auto \"$1/.\" \"$3/\" && : > \"$2\"; }";
+  return Fill{{"flock", bind.ready_file + ".lock", "sh", "-c", kScript, "fill", from, bind.ready_file, bind.source},
+              std::move(source), plain.target};
 }
 
 }  // namespace watari::shim

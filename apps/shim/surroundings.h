@@ -1,6 +1,7 @@
 #pragma once
 // What a shim lives in: its cgroup, the task's network namespace, a mount namespace of its own.
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,14 +21,20 @@ Result<void> enter_surroundings(const std::string& directory, const runtime::Shi
 class Mounts {
  public:
   Mounts(std::string directory, std::int64_t first_id) : directory_(std::move(directory)), first_id_(first_id) {}
-  // Root file system and binds of a container.
-  Result<void> mount_container(const runtime::RunRequest& request);
+  // A new volume that still needs the image's content: a command to run, which waits for other tasks that fill the same one.
+  struct Fill {
+    std::vector<std::string> argv;
+    sys::Fd source;  // must stay open while the command runs
+    std::string image;  // unmount it afterwards
+  };
+  // Root file system and binds of a container. What it returns must be carried out before the container starts.
+  Result<std::vector<Fill>> mount_container(const runtime::RunRequest& request);
 
  private:
   Result<const sys::Fd*> mapping(bool shift);
   Result<std::string> layer(const std::string& path, bool shift);
   Result<void> bind(const runtime::RunRequest& request, const runtime::ShimBind& bind);
-  Result<void> fill_volume(const runtime::RunRequest& request, const runtime::ShimBind& bind);
+  Result<std::optional<Fill>> prepare_fill(const runtime::RunRequest& request, const runtime::ShimBind& bind);
 
   std::string directory_;
   std::int64_t first_id_;

@@ -81,6 +81,25 @@ Result<Volumes> volumes_of(Host& host, const TaskSpec& task, const ContainerSpec
   return out;
 }
 
+// What the image declares as volumes stays writable when the root is not, as with Docker; it goes with the task.
+Result<void> add_image_volumes(Host& host, const TaskSpec& task, const ContainerSpec& container, const oci::ImageConfig& image, Volumes& out) {
+  if (!container.definition.read_only_root) return {};
+  for (const auto& path : image.volumes) {
+    if (std::ranges::any_of(out.mounts, [&](const auto& mount) { return mount.destination == path; })) continue;
+    runtime::ShimBind bind;
+    bind.name = "volume-" + std::to_string(out.binds.size());
+    bind.shift_ids = !container.definition.privileged;
+    auto home = host.paths.layer(task.id, container.definition.name) + "/" + bind.name;
+    bind.source = home + "/data";
+    bind.ready_file = home + "/ready";
+    bind.initial_path = path;
+    TRY_VOID(sys::make_directories(bind.source));
+    out.mounts.push_back({runtime::bind_path(host.paths.task(task.id), container.definition.name, bind.name), path, false});
+    out.binds.push_back(std::move(bind));
+  }
+  return {};
+}
+
 // Upper directory of the overlay, with owner and mode of the image's own root directory.
 Result<void> make_writable_layer(const std::string& directory, const std::string& image_root, std::int64_t shift) {
   TRY_VOID(sys::make_directories(directory + "/work"));
@@ -223,6 +242,7 @@ Result<runtime::RunRequest> prepare_container(Host& host, const TaskSpec& task, 
     input.devices = host_devices();
   }
   TRY(auto volumes, volumes_of(host, task, container));
+  TRY_VOID(add_image_volumes(host, task, container, image.image.config, volumes));
   for (auto* file : {"/etc/hosts", "/etc/resolv.conf", "/etc/hostname"}) input.mounts.push_back({directory + file, file, false});
   if (definition.linux_parameters && definition.linux_parameters->init_process) {
     volumes.binds.push_back({.source = host.options.shim.string(), .name = "init", .read_only = true, .ready_file = {}, .initial_path = {}});

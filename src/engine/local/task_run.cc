@@ -155,7 +155,7 @@ Result<TaskRun::Connected> TaskRun::connect_shim(int number) {
   handlers.changed = [on_loop](const runtime::ShimContainer& container) {
     on_loop([container](TaskRun& self) { self.shim_changed(container); });
   };
-  handlers.lost = [on_loop] { on_loop([](TaskRun& self) { self.shim_lost(); }); };
+  handlers.lost = [on_loop] { on_loop([](TaskRun& self) { self.shim_lost("ended unexpectedly"); }); };
   TRY(auto client, runtime::ShimClient::connect(host_.paths.task(id()), std::move(handlers)));
   TRY(auto reply, client->ask("subscribe", Json::object(), std::chrono::seconds(10)));
   TRY(auto status, codec::from_json<runtime::ShimStatus>(reply));
@@ -300,7 +300,7 @@ void TaskRun::update_task_state() {
   status.started_at = host_.clock.now();
 }
 
-void TaskRun::shim_lost() {
+void TaskRun::shim_lost(const std::string& why) {
   shim_.reset();
   ++connection_;
   if (phase_ == Phase::TearingDown || phase_ == Phase::Stopped) return;
@@ -316,12 +316,12 @@ void TaskRun::shim_lost() {
     container.finished_at = host_.clock.now();
     if (ran) {
       container.exit_code = 128 + SIGKILL;
-      container.reason = "The task's shim ended unexpectedly, so the container was killed";
+      container.reason = "The task's shim " + why + ", so the container was killed";
     }
   }
   if (!record_.stop_wanted)
     begin_stop(record_.status.started_at ? "EssentialContainerExited" : "TaskFailedToStart",
-               "The task's shim (watari-shim) ended unexpectedly; its containers were killed");
+               "The task's shim (watari-shim) " + why + "; its containers were killed");
   else
     advance_stop();
 }
@@ -381,7 +381,17 @@ void TaskRun::begin_stop(const std::string& code, const std::string& reason) {
   record_.status.state = TaskState::Stopping;
   record_.status.stopping_at = host_.clock.now();
   report();
+  watch_stopping();
   advance_stop();
+}
+
+// A shim that hangs (or a runtime that does) must not keep the task for ever.
+void TaskRun::watch_stopping() {
+  auto limit = Seconds(30);
+  for (const auto& container : record_.spec.containers) limit += container.definition.stop_timeout.value_or(kStopTimeout);
+  host_.loop.after(limit, [weak = weak_from_this()] {
+    if (auto self = weak.lock(); self && !self->all_stopped()) self->shim_lost("did not answer");
+  });
 }
 
 void TaskRun::advance_stop() {
@@ -475,6 +485,7 @@ void TaskRun::release() {
 
 void TaskRun::resume() {
   if (phase_ == Phase::Stopped) return;
+  if (record_.stop_wanted) watch_stopping();
   auto connected = record_.launched ? connect_shim(++connection_) : Result<Connected>(fail(Code::Unavailable, "not started yet"));
   bool ran = record_.launched && sys::read_file(runtime::status_file(host_.paths.task(id())));
   if (connected) {
@@ -486,7 +497,7 @@ void TaskRun::resume() {
         status_of(index).exit_code ? begin_stop("EssentialContainerExited", "Essential container in task exited")
                                    : begin_stop("TaskFailedToStart", "Task failed to start");
   } else if (ran || record_.stop_wanted) {
-    shim_lost();
+    shim_lost("ended unexpectedly");
   } else {
     // Nothing ever ran: begin again. A shim that hangs half-started must not come to life later.
     in_background([this] { return host_.cgroups.kill_all(host_.paths.cgroup(id()), std::chrono::seconds(5)); },

@@ -80,7 +80,7 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
   void watch_start_timeout(const std::string& container);
   void shim_changed(const runtime::ShimContainer& container);
   void apply(const runtime::ShimContainer& container);
-  void shim_lost();
+  void shim_lost(const std::string& why);
   void check_health(std::size_t index);
   void schedule_health(std::size_t index);
   void health_checked(std::size_t index, bool success, const std::string& output);
@@ -88,6 +88,7 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
   // Stopping
   void begin_stop(const std::string& code, const std::string& reason);
   void advance_stop();
+  void watch_stopping();
   void terminate(std::size_t index);
   void container_failed(std::size_t index, const std::string& reason);
   void tear_down();

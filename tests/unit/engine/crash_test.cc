@@ -95,6 +95,7 @@ TEST_F(CrashTest, TasksGoOnWhenTheDaemonIsKilled) {
   spec.containers[0].definition.command[2] += " & while true; do echo tick; sleep 0.1; done";
   auto daemon = start_daemon([&](Engine& engine) { engine.run(spec); });
   wait_for_state("RUNNING");
+  for (int i = 0; i < 500 && starts_of(spec) == 0; ++i) std::this_thread::sleep_for(Millis(10));
   kill_process(daemon);
   auto before = output_of(spec, "app").size();
   std::this_thread::sleep_for(Millis(500));
@@ -132,6 +133,7 @@ TEST_F(CrashTest, ADaemonKilledWhileStartingATaskNeitherLosesNorDoublesIt) {
     if (!recovered(spec.id)) engine_->run(spec);  // as control does with a task that the engine does not know
     auto status = seen_->wait(spec.id, [](const auto& each) { return each.state == TaskState::Running || each.state == TaskState::Stopped; });
     EXPECT_EQ(status.state, TaskState::Running) << status.stop_reason << " " << status.containers[0].reason;
+    for (int i = 0; i < 500 && starts_of(spec) == 0; ++i) std::this_thread::sleep_for(Millis(10));
     std::this_thread::sleep_for(Millis(100));
     EXPECT_EQ(starts_of(spec), 1U);
     stop_and_forget(spec.id);

@@ -249,7 +249,8 @@ TEST_F(LocalEngineTest, RunningTwiceIsRunningOnce) {
   engine_->run(spec);
   seen_->wait_state(spec.id, TaskState::Running);
   engine_->run(spec);
-  std::this_thread::sleep_for(Millis(200));
+  for (int i = 0; i < 500 && output_of(spec, "app").empty(); ++i) std::this_thread::sleep_for(Millis(10));
+  std::this_thread::sleep_for(Millis(100));
   EXPECT_EQ(output_of(spec, "app"), "once\n");
 }
 
