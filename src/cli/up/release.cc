@@ -227,7 +227,8 @@ class Watch {
     for (const auto& deployment : described["deployments"].as_array())
       if (deployment["id"].as_string() == deployment_)
         running = deployment["runningCount"].as_int(), pending = deployment["pendingCount"].as_int();
-    if (stage != stage_ && stage != "preparing") {
+    bool over = !detail.is_null() && detail["lifecycleStage"].as_string().empty();
+    if (!over && stage != stage_ && stage != "preparing") {
       progress_.line(service_.name, fmt::format("{}: {} ({})", name_of_arn(rollout_.definition), stage, watch_.text()));
       stage_ = stage;
     }
