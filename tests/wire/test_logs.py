@@ -180,3 +180,11 @@ def test_events_survive_kill_9(fresh_server):
     fresh_server.start()
     events = fresh_server.client("logs").get_log_events(logGroupName="g", logStreamName="s", startFromHead=True)["events"]
     assert [e["message"] for e in events] == [str(i) for i in range(100)]
+
+
+def test_a_task_definition_cannot_log_outside_its_group(server):
+    for group in ("..", "a b", "x" * 300):
+        container = {"name": "c", "image": "i", "memory": 64,
+                     "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": group}}}
+        error = refused(server.client("ecs").register_task_definition, family="f", containerDefinitions=[container])
+        assert error["Code"] == "ClientException" and "is no name of one" in error["Message"]

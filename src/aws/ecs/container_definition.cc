@@ -4,6 +4,7 @@
 #include <set>
 
 #include "aws/error.h"
+#include "base/strings.h"
 
 namespace watari::aws::ecs {
 namespace {
@@ -61,6 +62,14 @@ Result<model::LogConfiguration> read(const std::string& container, const LogConf
       return refuse(container, fmt::format("the log option {} is not supported by Watari; remove it. Supported: {}.", name,
                                            fmt::join(known, ", ")));
   if (!log.options.contains("awslogs-group")) return refuse(container, "the log driver awslogs needs the option awslogs-group.");
+  // The names become folders (docs/formats/log-group.md); 255 bytes is what one may have.
+  const auto& group = log.options.at("awslogs-group");
+  auto fine = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || std::string_view(".-_/#").find(c) != std::string_view::npos; };
+  if (!std::all_of(group.begin(), group.end(), fine) || group.find_first_not_of('.') == std::string::npos || percent_encode(group).size() > 255)
+    return refuse(container, fmt::format("the log group '{}' is no name of one: use letters, digits and . - _ / #.", group));
+  if (auto prefix = log.options.find("awslogs-stream-prefix"); prefix != log.options.end())
+    if (percent_encode(prefix->second + "/" + container + "/").size() + 32 > 255)
+      return refuse(container, "awslogs-stream-prefix and the container's name are too long together for a log stream.");
   return model::LogConfiguration{.driver = log.logDriver, .options = log.options};
 }
 
