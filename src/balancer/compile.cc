@@ -98,7 +98,7 @@ struct Compiler {
     for (const auto& address : options.addresses) out += fmt::format("  bind {}:{}\n", address, port);
     out += fmt::format("  bind unix@{}/relay-{}.sock mode 600 accept-proxy\n", options.run_directory, port);
     out += fmt::format("  timeout client {}s\n  timeout http-keep-alive {}s\n  timeout http-request {}s\n", idle, idle, idle);
-    out += "  http-request set-var(txn.host) req.hdr(host),host_only,lower\n";
+    if ((choose + actions).contains("txn.host")) out += "  http-request set-var(txn.host) req.hdr(host),host_only,lower\n";
     if (actions.contains("txn.query"))
       out += "  http-request set-var-fmt(txn.query) ?%[query] if { query -m len gt 0 }\n"
              "  http-request set-var(txn.query) str() if !{ query -m len gt 0 }\n";

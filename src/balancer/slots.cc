@@ -19,8 +19,7 @@ std::string global_section(const std::string& generation, const std::string& run
       "  description {0}\n"
       "  stats socket {1}/admin-{2}.sock mode 600 level admin expose-fd listeners\n"
       "  stats timeout 1h\n"
-      "  server-state-file {1}/servers.state\n"
-      "  tune.bufsize 32768\n\n",
+      "  server-state-file {1}/servers.state\n\n",
       generation, run_directory, number);
 }
 

@@ -352,6 +352,18 @@ TEST_F(HaproxyTest, LosesNoGetRequestWhenATargetIsKilledAbruptly) {
   EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
 }
 
+TEST_F(HaproxyTest, SendsPostsElsewhereWhenATargetTakesNoConnections) {
+  auto& one = add_server("blue", "one");
+  auto& two = add_server("blue", "two");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy) && becomes(two, TargetState::Healthy));
+  one.kill();  // HAProxy believes in it until two probes have failed
+  Load load(port_, 8, "POST");
+  ASSERT_TRUE(becomes(one, TargetState::Unhealthy));
+  load.stop();
+  EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
+}
+
 TEST_F(HaproxyTest, ServesAgainWithinASecondAfterHaproxyIsKilled) {
   auto& one = add_server("blue", "one");
   auto& bad = add_server("blue", "bad");
