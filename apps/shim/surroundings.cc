@@ -75,6 +75,8 @@ void raise_limits() {
 Result<void> enter_surroundings(const std::string& directory, const runtime::ShimSetup& setup, const sys::Cgroups& cgroups) {
   TRY_VOID(cgroups.add_process(setup.cgroup, 0));
   raise_limits();
+  char go = 0;
+  if (::read(0, &go, 1) != 1) return fail(Code::Cancelled, "the daemon gave up starting this task");
   TRY_VOID(enter_network(setup));
   TRY_VOID(sys::enter_private_mounts());
   // Our copies of the names of network namespaces would keep those alive that the daemon removes.

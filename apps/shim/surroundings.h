@@ -13,7 +13,8 @@
 
 namespace watari::shim {
 
-// Moves the calling process into all of it. On hybrid cgroup hosts only the v1 hierarchies stay visible, since crun refuses
+// Moves the calling process into all of it. Waits in between for the daemon's word on stdin that the network is there: until then
+// nothing may be made that it would have to undo. On hybrid cgroup hosts only the v1 hierarchies stay visible, since crun refuses
 // "hybrid mode" otherwise. /sys shows the task's network devices afterwards.
 Result<void> enter_surroundings(const std::string& directory, const runtime::ShimSetup& setup, const sys::Cgroups& cgroups);
 

@@ -39,25 +39,41 @@ Code code_named(const std::string& name) {
 
 }  // namespace
 
-Result<void> start_shim(const std::string& program, const std::string& directory) {
+Result<ShimStart> ShimStart::begin(const std::string& program, const std::string& directory) {
   TRY(auto address, address_of(directory));
   ::unlink(address.sun_path);
   sys::Fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener || ::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(listener.get(), 16) != 0)
     return sys::fail_errno(std::string("listen on ") + address.sun_path);
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return sys::fail_errno("pipe");
-  sys::Fd errors(ends[0]), errors_end(ends[1]);
-  TRY(auto child, sys::spawn({.argv = {program, directory},
-                              .environment = std::nullopt,
-                              .descriptors = {{2, errors_end.get()}, {3, listener.get()}}}));
-  errors_end.reset();
+  int errors[2], go[2];
+  if (::pipe2(errors, O_CLOEXEC) != 0) return sys::fail_errno("pipe");
+  sys::Fd errors_end(errors[1]);
+  ShimStart start;
+  start.errors_.reset(errors[0]);
+  if (::pipe2(go, O_CLOEXEC) != 0) return sys::fail_errno("pipe");
+  sys::Fd go_end(go[0]);
+  start.go_.reset(go[1]);
+  TRY(start.child_, sys::spawn({.argv = {program, directory},
+                                .environment = std::nullopt,
+                                .descriptors = {{0, go_end.get()}, {2, errors_end.get()}, {3, listener.get()}}}));
+  return start;
+}
+
+Result<void> ShimStart::finish() {
+  bool sent = ::write(go_.get(), "g", 1) == 1;  // it may be dead already (SIGPIPE is ignored in the daemon)
+  go_.reset();
+  auto child = std::exchange(child_, {});
   TRY(auto status, sys::wait_child(child));
-  if (status == 0) return {};
+  if (status == 0 && sent) return {};
   std::string said;
   char buffer[4096];
-  for (ssize_t n; (n = ::read(errors.get(), buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<std::size_t>(n));
-  return fail(Code::Unavailable, "{}", said.empty() ? program + " ended with code " + std::to_string(status) : std::string(trim(said)));
+  for (ssize_t n; (n = ::read(errors_.get(), buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<std::size_t>(n));
+  return fail(Code::Unavailable, "{}", said.empty() ? "watari-shim ended with code " + std::to_string(status) : std::string(trim(said)));
+}
+
+ShimStart::~ShimStart() {
+  go_.reset();
+  if (child_.pidfd) (void)sys::wait_child(child_);
 }
 
 struct ShimClient::Impl {

@@ -7,12 +7,27 @@
 #include "base/result.h"
 #include "codec/json.h"
 #include "runtime/shim_protocol.h"
+#include "sys/process.h"
 
 namespace watari::runtime {
 
-// Starts a shim for the task directory (which has its setup.json) and returns when it is in the background; from then on connect()
-// works. Blocking, some milliseconds. Unavailable with what the shim said on stderr when it could not set itself up.
-Result<void> start_shim(const std::string& program, const std::string& directory);
+// A shim on its way, in two steps, since moving into a cgroup can take the kernel 15 ms, in which the network can be made. Pool thread.
+class ShimStart {
+ public:
+  // Starts a shim for the task directory, which has its setup.json; the namespaces that it names need not be there yet.
+  static Result<ShimStart> begin(const std::string& program, const std::string& directory);
+  // Everything is there: returns when the shim is in the background; from then on connect() works. Unavailable with what the
+  // shim said on stderr when it could not set itself up.
+  Result<void> finish();
+  ~ShimStart();  // without finish(): the shim ends
+  ShimStart(ShimStart&&) = default;
+  ShimStart& operator=(ShimStart&&) = delete;
+
+ private:
+  ShimStart() = default;
+  sys::Child child_;
+  sys::Fd errors_, go_;
+};
 
 // A connection. Owns a thread that reads; callbacks come on it, one at a time. Any thread may call; no call blocks but the destructor,
 // which waits for a running callback (so it must not be destroyed by one).

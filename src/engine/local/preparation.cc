@@ -140,6 +140,16 @@ std::vector<runtime::Device> host_devices() {
   return out;
 }
 
+Result<void> attach_network(Host& host, const TaskSpec& task) {
+  {
+    // Only the first task of a VPC takes any time here.
+    std::lock_guard lock(host.vpc_mutex);
+    TRY_VOID(host.network.ensure_vpc(task.network.vpc, task.network.vpc_cidr));
+  }
+  TRY_VOID(host.network.attach(task.id, task.network));
+  return {};
+}
+
 }  // namespace
 
 std::int64_t first_id_of(const std::string& task) {
@@ -165,17 +175,7 @@ Result<ReadyImage> ready_image(Host& host, const ContainerSpec& container) {
   return out;
 }
 
-Result<void> attach_network(Host& host, const TaskSpec& task) {
-  {
-    // Only the first task of a VPC takes any time here.
-    std::lock_guard lock(host.vpc_mutex);
-    TRY_VOID(host.network.ensure_vpc(task.network.vpc, task.network.vpc_cidr));
-  }
-  TRY_VOID(host.network.attach(task.id, task.network));
-  return {};
-}
-
-Result<void> launch_shim(Host& host, const TaskSpec& task) {
+Result<void> launch_shim(Host& host, const TaskSpec& task, const std::function<void()>& attached) {
   const auto& paths = host.paths;
   sys::CgroupLimits limits;
   if (task.memory_mib) limits.memory_bytes = *task.memory_mib * kMiB;
@@ -200,7 +200,11 @@ Result<void> launch_shim(Host& host, const TaskSpec& task) {
     for (const auto& [name, value] : container.definition.system_controls)
       if (name.starts_with("net.")) setup.sysctls[name] = value;
   TRY_VOID(sys::write_file(runtime::setup_file(directory), codec::to_json(setup).dump(), 0600));
-  return runtime::start_shim(host.options.shim.string(), directory);
+  TRY(auto shim, runtime::ShimStart::begin(host.options.shim.string(), directory));
+  if (auto network = attach_network(host, task); !network)
+    return fail(Error{network.error().code, "unable to attach the network: " + network.error().message});
+  attached();
+  return shim.finish();
 }
 
 Result<runtime::RunRequest> prepare_container(Host& host, const TaskSpec& task, const ContainerSpec& container, const ReadyImage& image) {

@@ -1,6 +1,7 @@
 #pragma once
 // The blocking steps of starting and ending a task. Functions of the host and the task's specification; each may be repeated after a crash
 // at any point. Pool threads.
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,8 @@ struct ReadyImage {
 };
 Result<ReadyImage> ready_image(Host& host, const ContainerSpec& container);
 
-// Cgroup with the task's limits, network, /etc files, setup.json, the shim itself.
-Result<void> attach_network(Host& host, const TaskSpec& task);
-Result<void> launch_shim(Host& host, const TaskSpec& task);
+// Cgroup with the task's limits, network, /etc files, setup.json, the shim itself. `attached` is called when the network is there.
+Result<void> launch_shim(Host& host, const TaskSpec& task, const std::function<void()>& attached);
 
 // Writes the bundle of a container and says how the shim is to run it.
 Result<runtime::RunRequest> prepare_container(Host& host, const TaskSpec& task, const ContainerSpec& container, const ReadyImage& image);

@@ -92,11 +92,12 @@ void TaskRun::start() {
   if (made) made = sys::make_directories(host_.paths.disk(id()), 0711);
   write_hosts();
   record_.status.pull_started_at = host_.clock.now();
+  record_.launched = true;
   report();
   if (!made) return begin_stop("TaskFailedToStart", "ResourceInitializationError: " + made.error().message);
   if (auto good = check_dependencies(record_.spec.containers); !good) return begin_stop("TaskFailedToStart", good.error().message);
+  launch();
   fetch_images();
-  connect_network();
 }
 
 void TaskRun::fetch_images() {
@@ -118,24 +119,18 @@ void TaskRun::fetch_images() {
   }
 }
 
-void TaskRun::connect_network() {
-  in_background([this] { return attach_network(host_, record_.spec); },
-                [this](Result<void> attached) {
-                  if (!attached)
-                    return begin_stop("TaskFailedToStart", "ResourceInitializationError: unable to attach the network: " +
-                                                               attached.error().message);
-                  if (record_.stop_wanted) return advance_stop();
-                  launch();
-                });
-}
-
 void TaskRun::launch() {
-  record_.launched = true;
-  record_.status.state = TaskState::Pending;
-  report();
+  auto attached = [this, weak = weak_from_this()] {
+    host_.loop.post([weak] {
+      auto self = weak.lock();
+      if (!self || self->record_.status.state != TaskState::Provisioning) return;
+      self->record_.status.state = TaskState::Pending;
+      self->report();
+    });
+  };
   in_background(
-      [this, number = ++connection_]() -> Result<Connected> {
-        TRY_VOID(launch_shim(host_, record_.spec));
+      [this, attached, number = ++connection_]() -> Result<Connected> {
+        TRY_VOID(launch_shim(host_, record_.spec, attached));
         return connect_shim(number);
       },
       [this](Result<Connected> connected) {
@@ -499,12 +494,10 @@ void TaskRun::resume() {
   } else if (ran || record_.stop_wanted) {
     shim_lost("ended unexpectedly");
   } else {
-    // Nothing ever ran: begin again. A shim that hangs half-started must not come to life later.
+    // Nothing ever ran: begin again. A shim that hangs half-started must not come to life later, nor must news of its end count.
+    ++connection_;
     in_background([this] { return host_.cgroups.kill_all(host_.paths.cgroup(id()), std::chrono::seconds(5)); },
-                  [this](Result<void>) {
-                    record_.launched = false;
-                    start();
-                  });
+                  [this](Result<void>) { start(); });
   }
 }
 

@@ -64,7 +64,6 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
 
   // Preparing
   void fetch_images();
-  void connect_network();
   void launch();
   struct Connected {
     std::shared_ptr<runtime::ShimClient> client;
