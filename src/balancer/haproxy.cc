@@ -197,6 +197,12 @@ void Haproxy::stop(std::chrono::milliseconds limit) {
     sweep();
   for (auto& process : replaced_) process->terminate();
   replaced_.clear();
+  // Sockets, maps and bodies: the directory holds nothing else.
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.run_directory, error)) {
+    std::error_code ignored;
+    std::filesystem::remove(entry.path(), ignored);
+  }
   ports_.clear();
   splits_.clear();
   generation_.clear();

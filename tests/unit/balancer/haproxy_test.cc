@@ -54,7 +54,10 @@ class HaproxyTest : public ::testing::Test {
   }
   void TearDown() override {
     if (!balancer_ && space_) start();
-    if (balancer_) balancer_->stop_all();
+    if (balancer_) {
+      balancer_->stop_all();
+      EXPECT_TRUE(std::filesystem::is_empty(directory_));
+    }
     balancer_.reset();
     servers_.clear();
     space_.reset();
