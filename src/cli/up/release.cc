@@ -140,7 +140,7 @@ class Watch {
     if (completed) {
       rollout_.seconds = watch_.seconds();
       progress_.line(service_.name, fmt::format("serves {}, {} of {} running ({})", name_of_arn(rollout_.definition),
-                                                described["runningCount"].as_int(), described["desiredCount"].as_int(), watch_.text()));
+                                                running_of(described), described["desiredCount"].as_int(), watch_.text()));
       return true;
     }
     bool failed = status == "STOPPED" || status == "ROLLBACK_SUCCESSFUL" || status == "ROLLBACK_FAILED" ||
@@ -197,10 +197,22 @@ class Watch {
     return items.empty() ? Json() : items[0];
   }
 
-  std::string rollout_state(const Json& described) const {
+  const Json& entry_of(const Json& described) const {
+    static const Json none;
     for (const auto& deployment : described["deployments"].as_array())
-      if (deployment["id"].as_string() == deployment_) return deployment["rolloutState"].as_string();
-    return "FAILED";  // it was replaced by a newer one, or rolled back
+      if (deployment["id"].as_string() == deployment_) return deployment;
+    return none;
+  }
+
+  std::string rollout_state(const Json& described) const {
+    const auto& entry = entry_of(described);
+    return entry.is_null() ? "FAILED" : entry["rolloutState"].as_string();  // replaced by a newer one, or rolled back
+  }
+
+  // Tasks of the old revision may still be ending.
+  std::int64_t running_of(const Json& described) const {
+    const auto& entry = entry_of(described);
+    return entry.is_null() ? described["runningCount"].as_int() : entry["runningCount"].as_int();
   }
 
   void note_probe() {
@@ -223,10 +235,8 @@ class Watch {
   void tell(const Json& described, const Json& detail) {
     auto stage = words_of_stage(detail["lifecycleStage"].as_string());
     if (detail["status"].as_string().starts_with("ROLLBACK")) stage = "going back to the old revision";
-    std::int64_t running = 0, pending = 0;
-    for (const auto& deployment : described["deployments"].as_array())
-      if (deployment["id"].as_string() == deployment_)
-        running = deployment["runningCount"].as_int(), pending = deployment["pendingCount"].as_int();
+    const auto& entry = entry_of(described);
+    auto running = entry["runningCount"].as_int(), pending = entry["pendingCount"].as_int();
     bool over = !detail.is_null() && detail["lifecycleStage"].as_string().empty();
     if (!over && stage != stage_ && stage != "preparing") {
       progress_.line(service_.name, fmt::format("{}: {} ({})", name_of_arn(rollout_.definition), stage, watch_.text()));
