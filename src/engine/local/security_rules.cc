@@ -22,6 +22,7 @@ Result<std::string> match_ports(const SecurityRule& rule) {
   if (rule.from_port <= 0 && (rule.to_port < 0 || rule.to_port >= 65535)) return "meta l4proto " + rule.protocol;
   if (rule.from_port < 0 || rule.to_port > 65535 || rule.from_port > rule.to_port)
     return fail(Code::InvalidArgument, "rule {}: ports {}-{} are no range", rule.id, rule.from_port, rule.to_port);
+  if (rule.from_port == rule.to_port) return fmt::format("{} dport {}", rule.protocol, rule.from_port);
   return fmt::format("{} dport {}-{}", rule.protocol, rule.from_port, rule.to_port);
 }
 
