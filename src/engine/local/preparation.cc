@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "codec/reflect.h"
 #include "runtime/bundle.h"
@@ -22,6 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kMiB = 1024 * 1024;
+
+double milliseconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); }
 
 std::uint32_t hash_of(std::string_view text) {  // FNV-1a
   std::uint32_t hash = 2166136261U;
@@ -200,11 +203,18 @@ Result<void> launch_shim(Host& host, const TaskSpec& task, const std::function<v
     for (const auto& [name, value] : container.definition.system_controls)
       if (name.starts_with("net.")) setup.sysctls[name] = value;
   TRY_VOID(sys::write_file(runtime::setup_file(directory), codec::to_json(setup).dump(), 0600));
+  using Steady = std::chrono::steady_clock;
+  auto begin = Steady::now();
   TRY(auto shim, runtime::ShimStart::begin(host.options.shim.string(), directory));
+  auto spawned = Steady::now();
   if (auto network = attach_network(host, task); !network)
     return fail(Error{network.error().code, "unable to attach the network: " + network.error().message});
+  auto connected = Steady::now();
   attached();
-  return shim.finish();
+  auto finished = shim.finish();
+  log::debug("task {}: shim spawned in {:.1f} ms, network attached in {:.1f} ms, shim ready in {:.1f} ms", task.id, milliseconds(spawned - begin),
+             milliseconds(connected - spawned), milliseconds(Steady::now() - connected));
+  return finished;
 }
 
 Result<runtime::RunRequest> prepare_container(Host& host, const TaskSpec& task, const ContainerSpec& container, const ReadyImage& image) {

@@ -81,6 +81,7 @@ void TaskRun::save() {
 
 void TaskRun::report() {
   save();
+  log::debug("task {}: {}", id(), name_of(record_.status.state));
   if (host_.observer) host_.observer(record_.status);
 }
 
@@ -241,6 +242,7 @@ void TaskRun::container_failed(std::size_t index, const std::string& reason) {
 
 void TaskRun::shim_changed(const runtime::ShimContainer& container) {
   auto index = index_of(container.name);
+  log::debug("task {}: container {} is {}", id(), container.name, name_of(container.state));
   if (index == containers_.size() || status_of(index).state == ContainerState::Stopped) return;
   if (container.state == ShimState::Failed) return container_failed(index, "CannotStartContainerError: " + container.error);
   auto before = status_of(index).state;

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/log.h"
 #include "logs/segment.h"
 
 namespace watari::engine {
@@ -73,6 +74,7 @@ std::vector<model::TaskStatus> Observations::history(const std::string& task) {
 }
 
 void LocalEngineTest::SetUp() {
+  if (::getenv("WATARI_TEST_DEBUG")) log::set_level(log::Level::Debug);
   if (::geteuid() != 0 || !fs::exists("/bin/busybox")) GTEST_SKIP() << "needs root and /bin/busybox (package busybox-static)";
   std::string pattern = "/var/tmp/watari-engine-XXXXXX";
   root_ = ::mkdtemp(pattern.data());
