@@ -75,6 +75,7 @@ class Listing:
 
     def __init__(self, path, model):
         self.validation = "ValidationException"
+        self.at_least = {}
         self.operations = {}
         self.path = path
         self.model = model
@@ -91,6 +92,8 @@ class Listing:
                         self._accept(current, word)
                 elif line.startswith("validation "):
                     self.validation = line.split()[1]
+                elif line.startswith("at-least "):
+                    self._lower(*line.split()[1:])
                 else:
                     name, *marks = line.split()
                     if name not in model.operations:
@@ -100,6 +103,12 @@ class Listing:
                     current = self.operations[name] = Operation(name, "pool" in marks)
             except Wrong as wrong:
                 raise Wrong(f"{path}:{number}: {wrong}") from None
+
+    def _lower(self, shape, bound):
+        """Takes smaller numbers than AWS does: `at-least Shape 1`."""
+        if int(bound) >= self.model.shapes.get(shape, {}).get("min", 0):
+            raise Wrong(f"{shape} is no number of this model with a minimum above {bound}")
+        self.at_least[shape] = self.model.shapes[shape]["min"] = int(bound)
 
     def _accept(self, operation, word):
         path, _, values = word.partition("=")

@@ -40,7 +40,10 @@ def page():
         text.append(f"| [{service}](#{service}) | {len(listing.operations)} | {len(model.operations)} | {model.protocol} |")
     for service, (model, listing) in services.items():
         title = model.meta.get("serviceFullName") or model.meta["serviceId"]
-        text += ["", f"## {service}", "", f"{title}, API version {model.meta['apiVersion']}.", "", "| operation | acts upon |", "|---|---|"]
+        text += ["", f"## {service}", "", f"{title}, API version {model.meta['apiVersion']}."]
+        if listing.at_least:
+            text += ["", "Smaller numbers than AWS takes: " + ", ".join(f"{name} from {least}" for name, least in listing.at_least.items()) + "."]
+        text += ["", "| operation | acts upon |", "|---|---|"]
         for name, operation in sorted(listing.operations.items()):
             accepted = ", ".join(f"`{path}`" for path in paths(operation.accepted)).replace("|", "\\|")
             text.append(f"| {name} | {accepted or 'no members'} |")

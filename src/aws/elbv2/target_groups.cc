@@ -45,7 +45,8 @@ Result<void> change_health_check(model::TargetHealthCheck& check, const Request&
   }
   if (!check.path.starts_with("/") || std::ranges::any_of(check.path, [](char c) { return c <= ' ' || c >= 127; }))
     return error(kInvalid, "Health check path '{}' must begin with '/' and hold printable ASCII characters only", check.path);
-  if (check.timeout >= check.interval)
+  // AWS wants it smaller; with an interval of one second that would leave none.
+  if (check.timeout > check.interval || (check.timeout == check.interval && check.interval > Seconds(1)))
     return error(kInvalid, "Health check timeout '{}' must be smaller than the interval '{}'", check.timeout.count(), check.interval.count());
   if (!is_matcher(check.matcher))
     return error(kInvalid, "Health check matcher HTTP code '{}' must be within '200-499' inclusive", check.matcher);

@@ -58,8 +58,8 @@ struct LoadBalancer {
   int container_port = 0;
   std::string health_path = "/";
   std::string health_codes = "200-399";
-  Seconds health_interval{5}, health_timeout{3};
-  int healthy = 2, unhealthy = 2;
+  Seconds health_interval{3}, health_timeout{2};
+  int healthy = 1, unhealthy = 3;
   Seconds deregistration_delay{30};
   Seconds idle_timeout{60};
 };

@@ -241,10 +241,16 @@ class Parser {
     } else {
       reader_.map(at, {{"path", [&](const Yaml& v) { b.health_path = reader_.text(v); }},
                        {"codes", [&](const Yaml& v) { b.health_codes = reader_.text(v); }},
-                       {"interval", [&](const Yaml& v) { b.health_interval = between(v, 5, 300); }},
-                       {"timeout", [&](const Yaml& v) { b.health_timeout = between(v, 2, 120); }},
-                       {"healthy", [&](const Yaml& v) { b.healthy = static_cast<int>(reader_.number(v, 2, 10)); }},
-                       {"unhealthy", [&](const Yaml& v) { b.unhealthy = static_cast<int>(reader_.number(v, 2, 10)); }}});
+                       {"interval", [&](const Yaml& v) { b.health_interval = between(v, 1, 300); }},
+                       {"timeout", [&](const Yaml& v) { b.health_timeout = between(v, 1, 120); }},
+                       {"healthy", [&](const Yaml& v) { b.healthy = static_cast<int>(reader_.number(v, 1, 10)); }},
+                       {"unhealthy", [&](const Yaml& v) { b.unhealthy = static_cast<int>(reader_.number(v, 1, 10)); }}});
+      auto longest = std::max(Seconds(1), b.health_interval - Seconds(1));
+      const auto* timeout = at.find("timeout");
+      if (!timeout) b.health_timeout = std::min(b.health_timeout, longest);
+      else if (b.health_timeout > longest)
+        reader_.wrong(*timeout, fmt::format("the timeout of a health check is shorter than its interval: at most {}s with interval {}s",
+                                            longest.count(), b.health_interval.count()));
     }
     if (!b.health_path.starts_with('/')) reader_.wrong(at, "the path of a health check begins with /");
   }
