@@ -21,6 +21,7 @@ using runtime::ShimState;
 namespace {
 
 constexpr Seconds kStopTimeout{30};
+constexpr Seconds kCreationTimeout{180};  // the ECS agent's ECS_CONTAINER_START_TIMEOUT
 constexpr std::size_t kMaxHealthOutput = 4096;
 
 model::TaskStatus initial_status(const TaskSpec& spec) {
@@ -220,6 +221,11 @@ void TaskRun::send_run(std::size_t index, const runtime::RunRequest& request) {
   status_of(index).runtime_id = request.runtime_id;
   containers_[index].in_shim = true;
   if (!shim_) return;
+  host_.loop.after(kCreationTimeout, [weak = weak_from_this(), index] {
+    auto self = weak.lock();
+    if (self && self->status_of(index).state == ContainerState::Pending)
+      self->container_failed(index, fmt::format("CannotStartContainerError: the OCI runtime did not finish within {} s", kCreationTimeout.count()));
+  });
   shim_->call("run", codec::to_json(request), [this, weak = weak_from_this(), index](Result<Json> reply) {
     if (reply || reply.error().code == Code::Unavailable) return;  // a lost shim is reported as such
     host_.loop.post([weak, index, error = reply.error()] {
@@ -356,7 +362,8 @@ void TaskRun::health_checked(std::size_t index, bool success, const std::string&
   auto& health = *containers_[index].health;
   auto running = host_.clock.now() - status.started_at.value_or(host_.clock.now());
   bool changed = health.record(success, running);
-  changed |= status.health_output != output;
+  // What a passing check prints may differ each time; that is no news.
+  changed |= !success && status.health_output != output;
   status.health = health.health();
   status.health_output = output;
   if (changed) report();

@@ -148,6 +148,35 @@ TEST_F(LocalEngineTest, OutOfMemoryIsNamed) {
   EXPECT_EQ(container(status, "app").reason, "OutOfMemoryError: Container killed due to memory usage") << output_of(spec, "app");
 }
 
+TEST_F(LocalEngineTest, TheTaskAsAWholeHasALimitToo) {
+  auto spec = task({shell("app", "x=$(head -c 80000000 /dev/zero | tr '\\0' x); echo survived")});
+  spec.memory_mib = 24;
+  spec.cpu_units = 256;
+  auto status = run_to_end(spec);
+  EXPECT_EQ(container(status, "app").reason, "OutOfMemoryError: Container killed due to memory usage") << output_of(spec, "app");
+}
+
+TEST_F(LocalEngineTest, StdoutCanBeOpenedByNameWhoeverTheUserIs) {
+  auto root = shell("root", "echo by root > /dev/stdout; echo err > /proc/self/fd/2");
+  auto web = shell("web", "echo by web > /dev/stdout; echo err > /dev/stderr");
+  web.user = "web";
+  auto spec = task({root, web});
+  run_to_end(spec);
+  EXPECT_EQ(output_of(spec, "root"), "by root\nerr\n");
+  EXPECT_EQ(output_of(spec, "web"), "by web\nerr\n");
+}
+
+TEST_F(LocalEngineTest, LotsOfOutputArrivesWhole) {
+  auto spec = task({shell("app", "i=0; while [ $i -lt 20 ]; do head -c 5000000 /dev/zero | tr '\\0' x; echo; i=$((i+1)); done; echo end")});
+  auto begin = std::chrono::steady_clock::now();
+  run_to_end(spec);
+  auto took = std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - begin);
+  auto output = output_of(spec, "app");
+  EXPECT_EQ(output.size(), 20U * 5000001 + 4);
+  EXPECT_TRUE(output.ends_with("x\nend\n"));
+  std::printf("100 MB of output in %lld ms\n", static_cast<long long>(took.count()));
+}
+
 TEST_F(LocalEngineTest, VolumesAreFilledFromTheImageAndShared) {
   auto first = shell("app", "cat /data/seed; stat -c %u:%g /data; touch /data/left-behind; echo once > /data/seed");
   first.mounts = {{"db", "/data", false}};

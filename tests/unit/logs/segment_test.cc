@@ -1,6 +1,8 @@
 #include "logs/segment.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -129,6 +131,43 @@ TEST_F(Segments, ReadingGoesOnBehindADamagedRecord) {
   std::size_t offset = damaged;
   EXPECT_FALSE(read_record(bytes, offset));
   EXPECT_EQ(find_record(bytes, damaged), third);
+}
+
+// Needs root: a tmpfs of 256 KiB stands for the disk.
+TEST_F(Segments, AFullDiskLosesOnlyWhatDoesNotFitAndSaysSo) {
+  if (::mount("tmpfs", directory_.c_str(), "tmpfs", 0, "size=256k") != 0) GTEST_SKIP() << "cannot mount a tmpfs";
+  {
+    auto out = writer();
+    std::string line(1000, 'x');
+    line += '\n';
+    for (int i = 0; i < 20000; ++i) {
+      out.append(Stream::Stdout, i, line);
+      (void)out.flush();
+    }
+    EXPECT_FALSE(out.flush());
+    auto first = read(1);
+    std::size_t offset = 8, kept = 0;
+    while (read_record(first, offset)) ++kept;
+    EXPECT_GT(kept, 200U);
+    ASSERT_EQ(::mount("tmpfs", directory_.c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0);
+    ASSERT_TRUE(out.flush());
+    out.append(Stream::Stdout, 1, "after\n");
+    ASSERT_TRUE(out.flush());
+    ASSERT_TRUE(out.flush());
+    std::size_t lines = 0, lost = 0;
+    std::string last;
+    std::uint64_t sequence = 1;
+    for (; fs::exists(directory_ + "/" + segment_name(sequence)); ++sequence)
+      for (const auto& [text, flags] : records(read(sequence))) {
+        if (flags & kNotice) lost = std::stoull(text.substr(8));
+        else if (text.size() == 1000) ++lines;
+        else last = text;
+      }
+    EXPECT_EQ(lines + lost / 1000, 20000U);
+    EXPECT_GT(lost, 0U);
+    EXPECT_EQ(last, "after");
+  }
+  ::umount(directory_.c_str());
 }
 
 TEST(SegmentName, RoundTrips) {
