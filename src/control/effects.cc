@@ -143,7 +143,9 @@ void Control::Evaluation::tell_engine() {
       }
     } else if (task.desired_stopped) {
       bool in_group = !task.service.empty() && registered.contains(task.address);
-      if (!in_group && stopping.insert(task.id).second) engine.stop(task.id, task.stop_code, task.stop_reason);
+      bool named = task.drain_until && control.now() < *task.drain_until;
+      if (named) wake_at(*task.drain_until);
+      if (!in_group && !named && stopping.insert(task.id).second) engine.stop(task.id, task.stop_code, task.stop_reason);
     } else if (task.status.state == TaskState::Provisioning && !known.contains(task.id)) {
       to_launch.push_back(task);
     }

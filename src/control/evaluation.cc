@@ -15,6 +15,8 @@ namespace {
 
 constexpr auto kKeepStoppedTasks = std::chrono::days(30);
 constexpr auto kKeepDeployments = std::chrono::days(90);
+// Between a task's name going and its SIGTERM: who has resolved the name just before still gets an answer.
+constexpr Seconds kNameDrain{3};
 
 }  // namespace
 
@@ -85,11 +87,17 @@ void Control::Evaluation::plan_services() {
   }
 }
 
+// Do other tasks reach this one by a name? Not waited for where the next copy has to wait for this one to end.
+bool Control::Evaluation::has_clients(const model::Task& task) const {
+  if (task.service.empty() || task.status.state != TaskState::Running) return false;
+  auto* service = control.state_->services.find(service_key(task.scope, task.cluster, task.service));
+  return service && !service->target.names.empty() && service->configuration.maximum_percent > 100;
+}
+
 // What happens to single tasks whoever owns them: the state that people see while a task leaves, and its end.
 void Control::Evaluation::keep_books() {
   auto& state = control.state();
   std::vector<model::Task> changed;
-  std::vector<model::NetworkInterface> released;
   state.tasks.each("", [&](const std::string&, const model::Task& task) {
     if (task.forgotten) return;
     if (task.status.state == TaskState::Stopped) {
@@ -106,6 +114,7 @@ void Control::Evaluation::keep_books() {
         leaving.status.stop_reason = task.stop_reason;
         leaving.status.stopped_at = control.now();
       }
+      if (!unborn && has_clients(task)) leaving.drain_until = control.now() + kNameDrain;
       changed.push_back(std::move(leaving));
     }
   });

@@ -20,6 +20,7 @@ struct Control::Evaluation {
   void absorb(const model::TaskStatus& status);
   void plan_services();
   void keep_books();
+  bool has_clients(const model::Task& task) const;
   void collect_garbage();
 
   // --- snapshots and plans (snapshot.cc, apply.cc) ---

@@ -73,11 +73,12 @@ Plan Planner::run() {
   return std::move(plan_);
 }
 
-// Each stopped task is looked at once: did it fail, and what follows from that?
+// Each stopped task is looked at once: did it fail, and what follows from that? Tasks that went with their host did not.
 void Planner::account() {
   for (const auto& member : members_) {
     if (member.judgement.fitness != Fitness::Gone || member.task->accounted) continue;
-    if (!member.task->desired_stopped) count_failure(*member.task, why_stopped(in_, *member.task));
+    bool failed = !member.task->desired_stopped && member.task->status.stop_code != "TerminationNotice";
+    if (failed) count_failure(*member.task, why_stopped(in_, *member.task));
     plan_.actions.push_back(MarkAccounted{member.task->id});
   }
 }
