@@ -8,6 +8,7 @@ void add_verbs(CLI::App& app, Run& run) {
   add_base(app, run);
   add_status(app, run);
   add_logs(app, run);
+  add_images(app, run);
   add_param(app, run);
   add_env(app, run);
 }

@@ -19,6 +19,7 @@ void add_base(CLI::App& app, Run& run);
 void add_status(CLI::App& app, Run& run);
 void add_logs(CLI::App& app, Run& run);
 void add_param(CLI::App& app, Run& run);
+void add_images(CLI::App& app, Run& run);
 void add_env(CLI::App& app, Run& run);
 
 }  // namespace watari::cli

@@ -135,3 +135,9 @@ def test_a_mistake_in_the_file_has_a_place(server, tmp_path):
     result = server.watari("up", tmp_path, check=False)
     assert result.returncode == 1
     assert "watari.yml:3:9: unknown key imagee: did you mean image?" in result.stderr
+
+
+def test_images_lists_what_was_built(server, app):
+    listed = server.watari("images").stdout
+    assert "busybox:latest" in listed and "tiny/web:latest" in listed
+    assert all(image["digest"].startswith("sha256:") for image in json.loads(server.watari("images", "--json").stdout))
