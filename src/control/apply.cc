@@ -163,7 +163,8 @@ class Application {
   void event(const std::string& text) {
     auto message = fmt::format("(service {}) {}", service_.name, text);
     // The same trouble over and over is said once.
-    if (service_.events.empty() || service_.events.front().message != message)
+    bool trouble = text.starts_with("was unable");
+    if (!trouble || service_.events.empty() || service_.events.front().message != message)
       add_event(service_, control_.now(), std::move(message));
   }
   void tell(fmt::format_string<std::size_t, std::string> text, const std::vector<std::string>& tasks) {
