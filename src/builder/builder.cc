@@ -29,6 +29,9 @@ class BuilderImpl final : public Builder {
   }
 
   Result<std::string> add_context(const Read& read) override { return contexts_.add(read); }
+  Result<std::string> find_context(const std::string& sha256) override {
+    return contexts_.find(Contexts::id_of(sha256)).map([&](const fs::path&) { return Contexts::id_of(sha256); });
+  }
   Result<std::string> start(BuildRequest request) override;
   Result<std::string> start_base(BaseRequest request) override;
   Result<BuildReport> get(const std::string& build_id, std::int64_t log_position) override;

@@ -87,10 +87,13 @@ class Builder {
   static Result<std::unique_ptr<Builder>> open(BuilderOptions options, oci::ImageStore& images);
   virtual ~Builder() = default;  // stops running builds and waits for them
 
-  // Unpacks a tar (plain or zstd-compressed) read from `read` (an empty result ends it) and returns its id: the digest of its
-  // contents, so the same files give the same context. Entries that lead outside of it are refused. Blocking.
+  // Unpacks a tar (plain, gzip or zstd) read from `read` (an empty result ends it) and returns its id, a part of the plain tar's
+  // SHA-256, so the same tar gives the same context. Entries that lead outside of it are refused. Blocking.
   using Read = std::function<Result<std::size_t>(std::span<char>)>;
   virtual Result<std::string> add_context(const Read& read) = 0;
+
+  // The id of a context whose plain tar has this SHA-256 (hexadecimal), so that a client need not send it again. NotFound.
+  virtual Result<std::string> find_context(const std::string& sha256) = 0;
 
   // Both return the build's id at once. InvalidArgument/NotFound when the request cannot be started at all.
   virtual Result<std::string> start(BuildRequest request) = 0;

@@ -24,17 +24,25 @@ Result<std::string> Contexts::add(const codec::Source& archive) try {
   fs::create_directory(temporary);
   Sha256Stream hash;
   auto plain = codec::decompress(archive);
-  auto unpacked = oci::unpack_layer_tar([&](std::span<char> into) -> Result<std::size_t> {
+  auto hashed = [&](std::span<char> into) -> Result<std::size_t> {
     TRY(auto count, plain(into));
     hash.update({into.data(), count});
     return count;
-  }, temporary, {.max_bytes = std::int64_t{8} << 30});
+  };
+  auto unpacked = oci::unpack_layer_tar(hashed, temporary, {.max_bytes = std::int64_t{8} << 30});
+  // Padding behind the end of the archive counts too: the client knows the digest of the whole.
+  std::vector<char> rest(65536);
+  for (bool more = unpacked.has_value(); more;) {
+    auto count = hashed(rest);
+    if (!count) unpacked = fail(count.error());
+    more = count && *count > 0;
+  }
   if (!unpacked) {
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
     return fail(unpacked.error().within("unpack the build context"));
   }
-  auto id = hex(hash.finish()).substr(0, 32);
+  auto id = id_of(hex(hash.finish()));
   std::error_code there;
   fs::rename(temporary, directory_ / id, there);
   if (there) {  // the same context again

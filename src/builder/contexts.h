@@ -15,6 +15,8 @@ class Contexts {
 
   // Unpacks a tar (plain, gzip or zstd) and returns its id. Removes contexts that nobody has used for an hour.
   Result<std::string> add(const codec::Source& archive);
+  // The id that a tar with this SHA-256 has.
+  static std::string id_of(const std::string& sha256) { return sha256.substr(0, 32); }
   // NotFound: the client has to upload it again.
   Result<std::filesystem::path> find(const std::string& id) const;
 

@@ -5,8 +5,6 @@
 #include <map>
 #include <thread>
 
-#include "cli/up/context.h"
-
 namespace watari::cli {
 namespace {
 
@@ -38,8 +36,7 @@ Result<std::string> upload_context(Client& client, const ImageBuild& build) {
   if (!std::filesystem::is_regular_file(build.context / build.dockerfile, problem))
     return fail(Code::NotFound, "no {} in {}; name another with -f", build.dockerfile, build.context.string());
   TRY(auto context, up::Context::pack(build.context, {build.dockerfile}));
-  TRY(auto answer, client.upload("/watari/contexts", context.sha256(), context.size(), [&] { return context.next(); }));
-  return answer["contextId"].as_string();
+  return send_context(client, context);
 }
 
 // Keeps the last lines of each step, for the error of a failed build.
@@ -67,6 +64,14 @@ class Tail {
 };
 
 }  // namespace
+
+Result<std::string> send_context(Client& client, up::Context& context) {
+  auto known = client.call("watari", "FindContext", Json::object({{"sha256", context.sha256()}}));
+  if (known) return (*known)["contextId"].as_string();
+  if (known.error().reason != "ResourceNotFoundException") return fail(known.error());
+  TRY(auto answer, client.upload("/watari/contexts", context.sha256(), context.size(), [&] { return context.next(); }));
+  return answer["contextId"].as_string();
+}
 
 Result<Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress) {
   NoteInterrupts noting;

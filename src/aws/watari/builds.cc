@@ -1,4 +1,5 @@
 // Builds. Contexts are uploaded beside the API (contexts.cc), as they do not fit in a request.
+#include "aws/gen/watari/find_context.h"
 #include "aws/gen/watari/get_build.h"
 #include "aws/gen/watari/start_base_build.h"
 #include "aws/gen/watari/start_build.h"
@@ -37,6 +38,12 @@ BuildStep to_wire(const builder::Step& step) {
 }
 
 }  // namespace
+
+Result<FindContextResponse> find_context(Call& call, const FindContextRequest& request) {
+  TRY(auto* builder, builder_of(call));
+  TRY(auto id, named(builder->find_context(request.sha256)));
+  return FindContextResponse{.contextId = id};
+}
 
 Result<StartBuildResponse> start_build(Call& call, const StartBuildRequest& request) {
   TRY(auto* builder, builder_of(call));

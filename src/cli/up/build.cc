@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "cli/build_client.h"
 #include "cli/up/context.h"
 
 namespace watari::cli::up {
@@ -96,8 +97,7 @@ Result<std::map<std::string, std::string>> send_contexts(Client& client, const A
   for (const auto& [directory, files] : dockerfiles) {
     progress.now("sending " + directory);
     TRY(auto context, Context::pack(app.directory / directory, files));
-    TRY(auto answer, client.upload("/watari/contexts", context.sha256(), context.size(), [&] { return context.next(); }));
-    ids[directory] = answer["contextId"].as_string();
+    TRY(ids[directory], send_context(client, context));
   }
   return ids;
 }

@@ -166,6 +166,12 @@ TEST_F(Build, DoesNotLookAtTimesInTheCacheKey) {
   EXPECT_EQ(wait(*id).steps[1].status, StepStatus::Cached);
 }
 
+TEST_F(Build, FindsAContextByTheDigestOfItsArchive) {
+  auto id = upload({{"Dockerfile", "FROM busybox\n"}, {"unique", "x"}});
+  EXPECT_EQ(*builder_->find_context(id + std::string(32, '0')), id);
+  EXPECT_FALSE(builder_->find_context(std::string(64, '0')));
+}
+
 TEST_F(Build, ExplainsAMissByTheArgumentThatChanged) {
   Files files{{"Dockerfile", "FROM busybox\nARG V=1\nRUN echo $V > /v\n"}};
   build_ok(files);
