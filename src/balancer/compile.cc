@@ -170,7 +170,7 @@ struct Compiler {
     backend.head = common + health_check(group);
     backend.open_head = common;
     // While a target is down it is asked more often than the interval says: the sooner a new one serves, the better.
-    auto down = std::min<std::int64_t>(500, std::chrono::duration_cast<Millis>(check.interval).count());
+    auto down = std::min<std::int64_t>(200, std::chrono::duration_cast<Millis>(check.interval).count());
     backend.server += fmt::format(" check inter {}s downinter {}ms rise {} fall {}", check.interval.count(), down,
                                   check.healthy_threshold, check.unhealthy_threshold);
     if (check.port != "traffic-port") backend.server += " port " + check.port;
