@@ -19,6 +19,8 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "net/port_holder.h"
+#include "net/server.h"
 #include "sys/fd.h"
 #include "sys/nftables.h"
 
@@ -216,6 +218,15 @@ Finding check_names() {
   return bad("*.localhost does not resolve", "apt-get install libnss-myhostname (curl and browsers work without)");
 }
 
+// Port 4566 is only the default, and a server of our own may well be on it.
+Finding check_port() {
+  auto server = net::Server::listen({.port = 4566});
+  if (server) return good("127.0.0.1:4566 is free");
+  auto holder = net::port_holder(4566);
+  if (holder.starts_with("watari ")) return good("127.0.0.1:4566 is served by " + holder);
+  return bad("127.0.0.1:4566 is taken" + (holder.empty() ? "" : " by " + holder), "start with `watari serve --listen 127.0.0.1:PORT`");
+}
+
 Finding check_mmdebstrap() {
   if (find_program("mmdebstrap").empty())
     return bad("no mmdebstrap in PATH", "apt-get install mmdebstrap (needed by `watari base` only)");
@@ -251,6 +262,7 @@ std::vector<Check> host_checks(const fs::path& root) {
       {"user namespaces", true, [root] { return check_user_namespaces(root); }},
       {"run directory", false, check_run},
       {"disk space", false, [root] { return check_space(root); }},
+      {"port", false, check_port},
       {"names", false, check_names},
       {"base images", false, check_mmdebstrap},
   };
