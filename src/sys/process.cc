@@ -39,6 +39,8 @@ class Actions {
     for (int standard : {0, 1, 2})
       if (!descriptors.contains(standard))
         ::posix_spawn_file_actions_addopen(&actions_, standard, "/dev/null", standard ? O_WRONLY : O_RDONLY, 0);
+    // What we have inherited ourselves may lack O_CLOEXEC.
+    ::posix_spawn_file_actions_addclosefrom_np(&actions_, descriptors.empty() ? 3 : std::max(3, descriptors.rbegin()->first + 1));
     return {};
   }
   const posix_spawn_file_actions_t* get() const { return &actions_; }

@@ -37,6 +37,19 @@ model::TaskStatus initial_status(const TaskSpec& spec) {
   return status;
 }
 
+// Names become directories.
+Result<void> check_names(const TaskSpec& spec) {
+  auto good = [](const std::string& name) {
+    return !name.empty() && name.size() <= 255 && name[0] != '.' && name.find_first_of(std::string_view("/\0", 2)) == std::string::npos;
+  };
+  for (const auto& container : spec.containers)
+    if (!good(container.definition.name)) return fail(Code::InvalidArgument, "\"{}\" cannot be the name of a container", container.definition.name);
+  for (const auto& volume : spec.volumes)
+    if (!good(volume.name)) return fail(Code::InvalidArgument, "\"{}\" cannot be the name of a volume", volume.name);
+  if (spec.volume_scope.contains("..")) return fail(Code::InvalidArgument, "\"{}\" cannot be a scope of volumes", spec.volume_scope);
+  return {};
+}
+
 }  // namespace
 
 TaskRun::TaskRun(Host& host, TaskSpec spec) : host_(host) {
@@ -97,6 +110,7 @@ void TaskRun::start() {
   record_.launched = true;
   report();
   if (!made) return begin_stop("TaskFailedToStart", "ResourceInitializationError: " + made.error().message);
+  if (auto good = check_names(record_.spec); !good) return begin_stop("TaskFailedToStart", good.error().message);
   if (auto good = check_dependencies(record_.spec.containers); !good) return begin_stop("TaskFailedToStart", good.error().message);
   launch();
   fetch_images();
@@ -307,6 +321,7 @@ void TaskRun::shim_lost(const std::string& why) {
   shim_.reset();
   ++connection_;
   if (phase_ == Phase::TearingDown || phase_ == Phase::Stopped) return;
+  log::warn("task {}: its shim {}: {}", id(), why, sys::read_file(host_.paths.task(id()) + "/shim.log").value_or("no word from it"));
   // What it had written down before it died is true.
   if (auto text = sys::read_file(runtime::status_file(host_.paths.task(id()))))
     if (auto json = codec::parse_json(*text))

@@ -65,6 +65,14 @@ TEST_F(LocalEngineTest, AnUnknownUserOrCommandOrImageIsNamed) {
   EXPECT_NE(status.stop_reason.find("CannotPullContainerError: no image missing:1"), std::string::npos) << status.stop_reason;
 }
 
+TEST_F(LocalEngineTest, NamesThatWouldLeaveTheirDirectoryAreRefused) {
+  auto status = run_to_end(task({shell("../../escape", "true")}));
+  EXPECT_NE(status.stop_reason.find("cannot be the name of a container"), std::string::npos) << status.stop_reason;
+  auto spec = task({shell("app", "true")});
+  spec.volumes = {{"..", "", true}};
+  EXPECT_NE(run_to_end(spec).stop_reason.find("cannot be the name of a volume"), std::string::npos);
+}
+
 TEST_F(LocalEngineTest, StopSendsSigtermAndThenSigkill) {
   auto polite = shell("polite", "trap 'echo bye; exit 3' TERM; while true; do sleep 0.05; done");
   auto deaf = shell("deaf", "trap '' TERM; while true; do sleep 0.05; done");

@@ -96,6 +96,7 @@ void LocalEngineTest::TearDown() {
 
 LocalEngineOptions LocalEngineTest::options() {
   LocalEngineOptions out{.root = root_, .root_id = root_id_, .images = images_.get(), .pool = pool_.get(), .shim = WATARI_BIN_DIR "/watari-shim"};
+  if (auto* shim = ::getenv("WATARI_TEST_SHIM")) out.shim = shim;
   if (auto* runtime = ::getenv("WATARI_TEST_RUNTIME")) out.runtime = {runtime};
   return out;
 }
