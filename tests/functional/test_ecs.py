@@ -1,6 +1,8 @@
 """ECS with containers that run: tasks from start to stop, and what survives the daemon."""
 
+import os
 import pathlib
+import random
 import socket
 import sys
 import time
@@ -230,5 +232,82 @@ def test_a_release_fails_no_request(server, ecs, network, strategy):
     assert result["failed"] == 0 and set(result["bodies"]) == {"v1", "v2", "v3"}, result
     if strategy != "ROLLING":
         assert sorted(balanced.weights().values()) == [0, 100]
+    ecs.delete_service(service=name, force=True)
+    wait(ecs, "services_inactive", services=[name])
+
+
+def test_the_daemon_may_be_killed_at_any_time_of_a_blue_green_release(server, network):
+    seed = int(os.environ.get("WATARI_SEED", random.randrange(1 << 30)))
+    print("seed", seed)
+    chance, name = random.Random(seed), "killed"
+    balanced, ecs = Balanced(server, name), server.client("ecs")
+    definition = {"portMappings": [{"containerPort": 8080}]}
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, web("v0"), **definition), desiredCount=2,
+                       networkConfiguration=network, loadBalancers=balanced.load_balancers(True),
+                       deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1})
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    load = Load(balanced.url.replace(balanced.balancer["DNSName"], "127.0.0.1"), 100, host=balanced.balancer["DNSName"],
+                track_bodies=True).start()
+    try:
+        for version in range(1, 6):
+            ecs.update_service(service=name, taskDefinition=register(ecs, name, web(f"v{version}"), **definition))
+            time.sleep(chance.uniform(0, 5))
+            server.kill()
+            time.sleep(chance.uniform(0, 0.5))
+            server.start()
+            ecs = server.client("ecs")
+            assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL", seed
+            assert requests.get(balanced.url, timeout=5).text == f"v{version}\n", seed
+    finally:
+        result = load.stop()
+    assert result["failed"] == 0, (seed, result)
+    ecs.delete_service(service=name, force=True)
+    wait(ecs, "services_inactive", services=[name])
+    assert ecs.list_tasks(serviceName=name, desiredStatus="RUNNING")["taskArns"] == []
+
+
+def test_a_canary_can_be_scaled_stopped_and_superseded(server, ecs, network):
+    name = "bird"
+    balanced, definition = Balanced(server, name), {"portMappings": [{"containerPort": 8080}]}
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, web("v1"), **definition), desiredCount=1,
+                       networkConfiguration=network, loadBalancers=balanced.load_balancers(True),
+                       deploymentConfiguration={"strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 30, "canaryBakeTimeInMinutes": 1440}})
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+
+    def until(what, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < deadline, (balanced.weights(), ecs.describe_services(services=[name])["services"][0])
+            time.sleep(0.2)
+
+    def running():
+        return len(ecs.list_tasks(serviceName=name)["taskArns"])
+
+    def newest():
+        arn = ecs.list_service_deployments(service=name)["serviceDeployments"][0]["serviceDeploymentArn"]
+        return ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+
+    ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v2"), **definition))
+    until(lambda: sorted(balanced.weights().values()) == [30, 70])
+    assert newest()["lifecycleStage"] == "PRODUCTION_TRAFFIC_SHIFT" and running() == 2
+    seen = {requests.get(balanced.url, timeout=5).text for _ in range(60)}
+    assert seen == {"v1\n", "v2\n"}
+    ecs.update_service(service=name, desiredCount=2)
+    until(lambda: running() == 4)
+
+    ecs.stop_service_deployment(serviceDeploymentArn=newest()["serviceDeploymentArn"], stopType="ROLLBACK")
+    assert wait_for_deployment(ecs, name)["status"] == "ROLLBACK_SUCCESSFUL"
+    assert sorted(balanced.weights().values()) == [0, 100] and {requests.get(balanced.url, timeout=5).text for _ in range(20)} == {"v1\n"}
+    service = ecs.describe_services(services=[name])["services"][0]
+    assert service["taskDefinition"].endswith(":1") and service["deployments"][0]["rolloutState"] == "COMPLETED"
+
+    ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v3"), **definition))
+    until(lambda: sorted(balanced.weights().values()) == [30, 70])
+    superseded = newest()["serviceDeploymentArn"]
+    ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v4"), **definition),
+                       deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    assert {requests.get(balanced.url, timeout=5).text for _ in range(20)} == {"v4\n"}
+    assert ecs.describe_service_deployments(serviceDeploymentArns=[superseded])["serviceDeployments"][0]["status"] == "STOPPED"
     ecs.delete_service(service=name, force=True)
     wait(ecs, "services_inactive", services=[name])
