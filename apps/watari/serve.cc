@@ -163,15 +163,17 @@ class Host {
   }
 
   Result<void> serve_apis() {
-    TRY(auto credentials, aws::Credentials::open(root_->path.string()));
-    auto secret_of = [credentials](std::string_view key) {
-      auto found = credentials.find(key);
+    TRY(credentials_, aws::Credentials::open(root_->path.string()));
+    platform_.credentials = &*credentials_;
+    platform_.endpoint = url_.substr(url_.find("//") + 2);
+    auto secret_of = [this](std::string_view key) {
+      auto found = credentials_->find(key);
       return found ? std::optional(found->secret) : std::nullopt;
     };
     TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of}));
     server_->route_stream("/v2", registry_->handler());
-    server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, credentials));
-    server_->route("/", aws::make_api(platform_, std::move(credentials)));
+    server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, *credentials_));
+    server_->route("/", aws::make_api(platform_, *credentials_));
     server_->route("/healthz", [](net::Request, net::Reply reply) {
       net::Response response{.body = codec::Json::object({{"status", "ok"}, {"version", kVersion}, {"commit", kCommit}}).dump()};
       response.headers.set("content-type", "application/json");
@@ -213,6 +215,7 @@ class Host {
   std::unique_ptr<builder::Builder> builder_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<balancer::Balancer> balancer_;
+  std::optional<aws::Credentials> credentials_;
   std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<net::Server> server_;
 };

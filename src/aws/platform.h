@@ -1,6 +1,8 @@
 #pragma once
 // What handlers can reach. Filled by apps/watari/main.cc, which owns all of it; forward declarations only, so that a handler
 // includes the headers of the rooms it uses and no others. Null: this server was started without that room.
+#include <string>
+
 namespace watari {
 class Clock;
 namespace async {
@@ -26,12 +28,16 @@ class Vault;
 
 namespace watari::aws {
 
+class Credentials;
+
 struct Platform {
   const Clock& clock;
   async::Loop& control_loop;
   async::Pool& pool;
   control::Control* control = nullptr;
   oci::ImageStore* images = nullptr;
+  const Credentials* credentials = nullptr;  // that may log in to the registry
+  std::string endpoint;                      // address and port of this server as clients on this host reach it: "127.0.0.1:4566"
   builder::Builder* builder = nullptr;
   vault::Vault* vault = nullptr;
   ::watari::logs::LogStore* logs = nullptr;

@@ -13,6 +13,10 @@ class FileRepositories final : public Repositories {
 
   std::vector<std::string> names() const override;
   bool exists(const std::string& repository) const override;
+  Result<void> create(const std::string& repository, const RepositorySettings& settings) override;
+  Result<RepositorySettings> settings(const std::string& repository) const override;
+  Result<void> change(const std::string& repository, const RepositorySettings& settings) override;
+  Result<void> remove(const std::string& repository) override;
   Result<void> link(const std::string& repository, const std::string& digest, const std::string& media_type) override;
   Result<void> unlink(const std::string& repository, const std::string& digest) override;
   Result<ManifestLink> manifest(const std::string& repository, const std::string& digest) const override;
@@ -20,7 +24,8 @@ class FileRepositories final : public Repositories {
   Result<std::string> tagged(const std::string& repository, const std::string& tag) const override;
   std::vector<Tagged> tags(const std::string& repository) const override;
 
-  // For ImageStore::tag and untag; the manifest is linked already.
+  // For ImageStore::tag and untag; the manifest is linked already. FailedPrecondition (ImageTagAlreadyExistsException) when the repository's tags are
+  // immutable and this one points elsewhere.
   Result<void> set_tag(const std::string& repository, const std::string& tag, const std::string& digest);
   Result<void> remove_tag(const std::string& repository, const std::string& tag);
 

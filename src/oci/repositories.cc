@@ -2,6 +2,7 @@
 
 #include "base/id.h"
 #include "base/strings.h"
+#include "codec/reflect.h"
 #include "oci/file_repositories.h"
 #include "oci/files.h"
 #include "oci/reference.h"
@@ -44,7 +45,45 @@ std::vector<std::string> FileRepositories::names() const {
   return out;
 }
 
-bool FileRepositories::exists(const std::string& repository) const { return valid_repository(repository) && !names_in(place(repository) / "manifests").empty(); }
+bool FileRepositories::exists(const std::string& repository) const {
+  return valid_repository(repository) &&
+         (::access((place(repository) / "repository.json").c_str(), F_OK) == 0 || !names_in(place(repository) / "manifests").empty());
+}
+
+Result<void> FileRepositories::create(const std::string& repository, const RepositorySettings& settings) {
+  if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
+  std::lock_guard lock(mutex_);
+  if (exists(repository)) return fail(Code::AlreadyExists, "there is a repository {} already", repository);
+  return write(place(repository) / "repository.json", codec::to_json(settings).dump());
+}
+
+Result<RepositorySettings> FileRepositories::settings(const std::string& repository) const {
+  if (!exists(repository)) return fail(Code::NotFound, "there is no repository {}", repository);
+  auto text = read_file(place(repository) / "repository.json", 1 << 20);
+  if (text) {
+    TRY(auto json, codec::parse_json(*text));
+    return codec::from_json<RepositorySettings>(json);
+  }
+  RepositorySettings out{.created_at = Time::max()};
+  for (const auto& link : manifests(repository)) out.created_at = std::min(out.created_at, link.put_at);
+  return out;
+}
+
+Result<void> FileRepositories::change(const std::string& repository, const RepositorySettings& settings) {
+  std::lock_guard lock(mutex_);
+  if (!exists(repository)) return fail(Code::NotFound, "there is no repository {}", repository);
+  return write(place(repository) / "repository.json", codec::to_json(settings).dump());
+}
+
+Result<void> FileRepositories::remove(const std::string& repository) {
+  std::lock_guard lock(mutex_);
+  if (!exists(repository)) return fail(Code::NotFound, "there is no repository {}", repository);
+  const fs::path away = root_ / "tmp" / ("repository-" + random_hex(16));
+  if (::rename(place(repository).c_str(), away.c_str()) != 0) return fail(os_error("rename", place(repository)));
+  TRY_VOID(sync_directory(root_ / "repositories"));
+  remove_tree(away);
+  return {};
+}
 
 Result<void> FileRepositories::link(const std::string& repository, const std::string& digest, const std::string& media_type) {
   if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
@@ -99,6 +138,12 @@ std::vector<Tagged> FileRepositories::tags(const std::string& repository) const 
 Result<void> FileRepositories::set_tag(const std::string& repository, const std::string& tag, const std::string& digest) {
   if (!valid_tag(tag)) return fail(Code::InvalidArgument, "{} is no tag: letters, digits, _, . and -, at most 128", tag);
   std::lock_guard lock(mutex_);
+  if (auto rules = settings(repository); rules && rules->immutable_tags) {
+    if (auto present = tagged(repository, tag); present && *present != digest)
+      return fail(Error{Code::FailedPrecondition,
+                        fmt::format("The image tag '{}' already exists in the '{}' repository and cannot be overwritten because the repository is immutable.", tag, repository),
+                        "ImageTagAlreadyExistsException"});
+  }
   return write(place(repository) / "tags" / tag, digest);
 }
 

@@ -2,11 +2,14 @@
 // Which manifests a repository holds and what its tags point to. On disk, below ROOT/images/repositories/<name, percent-encoded>/:
 //   tags/<tag>           one line: the digest; its mtime is the time of the tagging
 //   manifests/<hex>      one line: the media type it was put with
+//   repository.json      RepositorySettings, when it was created or changed; a push alone makes a repository without it
 // Every change is one rename or one unlink. Thread-safe.
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/fields.h"
 #include "base/result.h"
 
 namespace watari::oci {
@@ -18,11 +21,25 @@ struct ManifestLink {
   Time put_at{};
 };
 
+struct RepositorySettings {
+  Time created_at{};
+  bool immutable_tags = false;  // a tag that is there cannot be moved
+  std::map<std::string, std::string> tags;  // of the repository as an AWS resource
+  WATARI_FIELDS(RepositorySettings, created_at, immutable_tags, tags)
+};
+
 class Repositories {
  public:
   virtual ~Repositories() = default;
-  virtual std::vector<std::string> names() const = 0;  // sorted; those that hold something
+  virtual std::vector<std::string> names() const = 0;  // sorted; those that hold something or were created
   virtual bool exists(const std::string& repository) const = 0;
+
+  // AlreadyExists for any that holds something or has been created.
+  virtual Result<void> create(const std::string& repository, const RepositorySettings& settings) = 0;
+  virtual Result<RepositorySettings> settings(const std::string& repository) const = 0;
+  virtual Result<void> change(const std::string& repository, const RepositorySettings& settings) = 0;
+  // With all its tags and manifests (blobs go when pruned). NotFound when there is none.
+  virtual Result<void> remove(const std::string& repository) = 0;
 
   // The manifest's blob must be in the store.
   virtual Result<void> link(const std::string& repository, const std::string& digest, const std::string& media_type) = 0;

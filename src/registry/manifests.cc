@@ -46,7 +46,7 @@ Exchange::Answer Exchange::put_manifest() {
   if (!stored) return refuse(stored.error(), {400, stored.error().code == Code::FailedPrecondition ? "MANIFEST_BLOB_UNKNOWN" : "MANIFEST_INVALID", ""});
   if (!by_digest) {
     auto tagged = images().tag(route_.repository, route_.last, digest);
-    if (!tagged) return refuse(tagged.error(), {400, "MANIFEST_INVALID", ""});
+    if (!tagged) return refuse(tagged.error(), {400, "TAG_INVALID", ""});
   }
   net::Headers headers;
   headers.set("location", path_of("manifests/" + digest));
