@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "base/digest.h"
 #include "base/strings.h"
 #include "codec/xml.h"
 
@@ -180,17 +179,6 @@ Result<Json> Client::upload(const std::string& path, const std::string& sha256, 
   if (!response) return fail(unreachable(response.error()));
   if (response->status != 200) return fail(api_error("upload to " + path, *response));
   return codec::parse_json(response->body);
-}
-
-Result<net::Response> Client::get(const std::string& path, const std::string& accept) {
-  auto request = request_to(path);
-  request.method = "GET";
-  request.headers.set("accept", accept);
-  request.headers.set("authorization", "Basic " + base64(key_.id + ":" + key_.secret));
-  auto response = net::fetch(request);
-  if (!response) return fail(unreachable(response.error()));
-  if (response->status != 200) return fail(api_error("GET " + path, *response));
-  return response;
 }
 
 std::string Client::host() const {

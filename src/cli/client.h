@@ -27,9 +27,6 @@ class Client {
   // A signed POST with a streamed body, for what is no AWS operation. `sha256` is that of the body, in hexadecimal.
   Result<codec::Json> upload(const std::string& path, const std::string& sha256, std::int64_t size, std::function<std::string()> body);
 
-  // GET of a path beside the API, with the access key as user and password: the registry's "/v2/…".
-  Result<net::Response> get(const std::string& path, const std::string& accept);
-
   const Place& place() const { return place_; }
   std::string host() const;  // without scheme and port
 

@@ -1,4 +1,4 @@
-// watari images: what is in the image store, as the registry tells it.
+// watari images: what is in the image store; removing tags, collecting garbage.
 #include <CLI/CLI.hpp>
 
 #include "cli/options.h"
@@ -10,68 +10,90 @@ namespace {
 
 using codec::Json;
 
-constexpr const char* kManifests = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
-                                   "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
+struct Options : Common {
+  std::vector<std::string> names;
+  std::int64_t older_than_hours = 24;
+  bool dry_run = false;
+};
 
-// A list in pages: the Link header names the next one. Source: distribution-spec, "Listing Tags".
-Result<Json> list_all(Client& client, std::string path, const std::string& member) {
-  auto all = Json::array();
-  while (!path.empty()) {
-    TRY(auto response, client.get(path, "application/json"));
-    TRY(auto page, codec::parse_json(response.body));
-    for (const auto& item : page[member].as_array()) all.push(item);
-    auto link = std::string(response.headers.get("link"));
-    auto open = link.find('<'), close = link.find('>');
-    path = open == std::string::npos || close == std::string::npos ? "" : link.substr(open + 1, close - open - 1);
-    if (auto scheme = path.find("://"); scheme != std::string::npos) path = path.substr(path.find('/', scheme + 3));
-  }
-  return all;
+std::string size_text(std::int64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / 1000;
+  std::size_t unit = 0;
+  for (; value >= 1000 && unit < 3; ++unit) value /= 1000;
+  return fmt::format("{:.1f} {}B", value, "kMGT"[unit]);
 }
 
-Result<Json> describe(Client& client, const std::string& repository, const std::string& tag) {
-  TRY(auto response, client.get("/v2/" + repository + "/manifests/" + tag, kManifests));
-  TRY(auto manifest, codec::parse_json(response.body));
-  std::int64_t size = manifest["config"]["size"].as_int();
-  for (const auto& layer : manifest["layers"].as_array()) size += layer["size"].as_int();
-  return Json::object({{"repository", repository}, {"tag", tag}, {"digest", response.headers.get("docker-content-digest")},
-                       {"size", size}, {"layers", static_cast<std::int64_t>(manifest["layers"].as_array().size())}});
-}
-
-Result<void> images(const Common& options) {
+Result<void> list(const Options& options) {
   TRY(auto client, options.connect());
-  TRY(auto repositories, list_all(client, "/v2/_catalog", "repositories"));
-  auto found = Json::array();
-  for (const auto& repository : repositories.as_array()) {
-    TRY(auto tags, list_all(client, "/v2/" + repository.as_string() + "/tags/list", "tags"));
-    for (const auto& tag : tags.as_array()) {
-      auto image = describe(client, repository.as_string(), tag.as_string());
-      if (!image && image.error().code == Code::NotFound) continue;  // removed meanwhile
-      if (!image) return fail(image.error());
-      found.push(*image);
-    }
-  }
+  TRY(auto answer, client.call("watari", "ListImages"));
+  const auto& images = answer["images"].as_array();
   if (options.json) {
-    fmt::print("{}\n", found.pretty());
+    fmt::print("{}\n", answer["images"].is_array() ? answer["images"].pretty() : "[]");
     return {};
   }
-  std::vector<std::vector<std::string>> rows = {{"IMAGE", "DIGEST", "LAYERS", "SIZE"}};
-  for (const auto& image : found.as_array())
+  if (images.empty()) {
+    fmt::print("no images; `watari base build` makes one, `watari build` builds one, `docker push {}/NAME:TAG` brings one\n", client.host());
+    return {};
+  }
+  std::vector<std::vector<std::string>> rows = {{"IMAGE", "DIGEST", "SIZE", "LAYERS", "CHANGED", "USED"}};
+  for (const auto& image : images)
     rows.push_back({image["repository"].as_string() + ":" + image["tag"].as_string(), image["digest"].as_string().substr(0, 19),
-                    image["layers"].dump(), fmt::format("{:.1f} MiB", image["size"].as_double() / (1 << 20))});
-  if (rows.size() == 1) fmt::print("no images; `watari build`, `watari base build` and `docker push {}/NAME` bring some\n",
-                                   client.place().endpoint.substr(client.place().endpoint.find("://") + 3));
-  else fmt::print("{}", table(rows));
+                    size_text(image["sizeBytes"].as_int()), std::to_string(image["layers"].as_int()), ago(image["updatedAt"].as_double()),
+                    image["inUse"].as_bool() ? "yes" : ""});
+  fmt::print("{}", table(rows));
+  return {};
+}
+
+Result<void> remove(const Options& options) {
+  TRY(auto client, options.connect());
+  for (const auto& name : options.names) {
+    TRY(auto answer, client.call("watari", "DeleteImage", Json::object({{"image", name}})));
+    if (!options.json) fmt::print("{} is removed; `watari images prune` frees its space\n", name);
+  }
+  if (options.json) fmt::print("{{\"removed\": {}}}\n", options.names.size());
+  return {};
+}
+
+Result<void> prune(const Options& options) {
+  TRY(auto client, options.connect());
+  TRY(auto answer, client.call("watari", "PruneImages",
+                               Json::object({{"dryRun", options.dry_run}, {"graceSeconds", options.older_than_hours * 3600}})));
+  if (options.json) {
+    fmt::print("{}\n", answer.pretty());
+    return {};
+  }
+  for (const auto& manifest : answer["manifests"].as_array()) fmt::print("{}\n", manifest.as_string());
+  fmt::print("{} {} images, {} blobs and {} layers: {}\n", options.dry_run ? "would remove" : "removed", answer["manifests"].as_array().size(),
+             answer["blobs"].as_array().size(), answer["layers"].as_array().size(), size_text(answer["freedBytes"].as_int()));
   return {};
 }
 
 }  // namespace
 
 void add_images(CLI::App& app, Run& run) {
-  auto options = std::make_shared<Common>();
-  auto verb = app.add_subcommand("images", "The images in the store: repositories, tags, digests, sizes");
+  auto options = std::make_shared<Options>();
+  auto verb = app.add_subcommand("images", "The images that are here");
+  verb->require_subcommand(0, 1);
+  verb->footer("Examples:\n  watari images\n  watari images rm web:old\n  watari images prune --dry-run\n  watari images prune --older-than 1\n"
+               "Images come by `watari build`, `watari base build`, or a push:\n  docker push 127.0.0.1:4566/web:1");
   add_common(*verb, *options);
-  verb->footer("Examples:\n  watari images\n  watari images --json");
-  verb->callback([options, &run] { run = [options] { return finish(images(*options)); }; });
+  verb->callback([options, verb, &run] {
+    if (verb->get_subcommands().empty()) run = [options] { return finish(list(*options)); };
+  });
+
+  auto rm_verb = verb->add_subcommand("rm", "Remove tags");
+  rm_verb->add_option("names", options->names, "NAME:TAG")->required();
+  add_common(*rm_verb, *options);
+  rm_verb->callback([options, &run] { run = [options] { return finish(remove(*options)); }; });
+
+  auto prune_verb = verb->add_subcommand("prune", "Remove what has no tag and is not needed by tasks, services, task definitions or recent builds");
+  prune_verb->add_flag("--dry-run", options->dry_run, "Only say what would be removed");
+  prune_verb->add_option("--older-than", options->older_than_hours, "Hours since it was last pushed, built or started; younger things stay")
+      ->check(CLI::Range(1, 8760))
+      ->capture_default_str();
+  add_common(*prune_verb, *options);
+  prune_verb->callback([options, &run] { run = [options] { return finish(prune(*options)); }; });
 }
 
 }  // namespace watari::cli

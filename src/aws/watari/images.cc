@@ -1,0 +1,81 @@
+// The image store: what there is, removing tags, collecting garbage.
+#include <map>
+#include <set>
+
+#include "async/loop.h"
+#include "aws/gen/watari/delete_image.h"
+#include "aws/gen/watari/list_images.h"
+#include "aws/gen/watari/prune_images.h"
+#include "control/control.h"
+#include "control/images.h"
+#include "oci/image_store.h"
+#include "oci/reference.h"
+
+namespace watari::aws::watari {
+
+namespace {
+
+Result<oci::ImageStore*> images_of(Call& call) {
+  if (call.platform.images) return call.platform.images;
+  return fail(Code::Unavailable, "this server was started without its image store");
+}
+
+// Digests of what tasks, services and task definitions need.
+std::set<std::string> digests_in_use(Call& call, const oci::ImageStore& images) {
+  std::set<std::string> out;
+  if (!call.platform.control) return out;
+  const auto references = call.platform.control_loop.call([&] { return control::images_in_use(call.platform.control->state()); });
+  for (const auto& reference : references)
+    if (auto image = images.resolve(reference)) out.insert(image->digest);
+  return out;
+}
+
+}  // namespace
+
+Result<ListImagesResponse> list_images(Call& call, const ListImagesRequest&) {
+  TRY(auto* images, images_of(call));
+  const auto used = digests_in_use(call, *images);
+  ListImagesResponse response;
+  for (const auto& tagged : images->tags()) {
+    ImageSummary summary;
+    summary.repository = tagged.repository;
+    summary.tag = tagged.tag;
+    summary.digest = tagged.digest;
+    summary.updatedAt = tagged.updated_at;
+    if (auto image = images->resolve(tagged.digest)) {
+      summary.sizeBytes = image->size;
+      summary.layers = static_cast<int>(image->layers.size());
+      summary.inUse = used.contains(image->digest);
+    }
+    response.images.push_back(std::move(summary));
+  }
+  return response;
+}
+
+Result<DeleteImageResponse> delete_image(Call& call, const DeleteImageRequest& request) {
+  TRY(auto* images, images_of(call));
+  TRY(auto reference, oci::parse_reference(request.image));
+  if (reference.tag.empty()) return error("ValidationException", "{} names no tag; give it as NAME:TAG", request.image);
+  auto removed = images->untag(reference.repository, reference.tag);
+  if (!removed && removed.error().code == Code::NotFound)
+    return error("ResourceNotFoundException", "there is no image {}:{}; `watari images` lists them", reference.repository, reference.tag);
+  if (!removed) return fail(std::move(removed).error());
+  return DeleteImageResponse{};
+}
+
+Result<PruneImagesResponse> prune_images(Call& call, const PruneImagesRequest& request) {
+  TRY(auto* images, images_of(call));
+  const auto used = digests_in_use(call, *images);
+  oci::PruneRequest wanted{.keep = {used.begin(), used.end()},
+                           .grace = Seconds(request.graceSeconds.value_or(24 * 60 * 60)),
+                           .dry_run = request.dryRun.value_or(false)};
+  TRY(auto pruned, images->prune(wanted, call.now));
+  PruneImagesResponse response;
+  response.manifests = std::move(pruned.manifests);
+  response.blobs = std::move(pruned.blobs);
+  response.layers = std::move(pruned.layers);
+  response.freedBytes = pruned.bytes;
+  return response;
+}
+
+}  // namespace watari::aws::watari
