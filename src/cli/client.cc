@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "base/strings.h"
 #include "codec/xml.h"
@@ -136,6 +137,17 @@ Error Client::unreachable(const Error& error) const {
   return {Code::Unavailable, fmt::format("no server answers on {}: {} ({})", place_.endpoint, how, error.message)};
 }
 
+Result<net::Response> Client::send(net::Request request, const std::string& signing_name) {
+  auto deadline = std::chrono::steady_clock::now() + patience_;
+  while (true) {
+    sign(request, signing_name);
+    auto response = net::fetch(request);
+    if (response) return response;
+    if (response.error().reason != "refused" || std::chrono::steady_clock::now() >= deadline) return fail(unreachable(response.error()));
+    std::this_thread::sleep_for(Millis(200));
+  }
+}
+
 Result<Json> Client::call(const std::string& name, const std::string& operation, Json body) {
   auto service = std::find_if(std::begin(kServices), std::end(kServices), [&](const auto& s) { return s.name == name; });
   if (service == std::end(kServices)) return fail(Code::Internal, "the client does not know the service {}", name);
@@ -149,9 +161,8 @@ Result<Json> Client::call(const std::string& name, const std::string& operation,
     request.headers.set("x-amz-target", fmt::format("{}.{}", service->target, operation));
     request.body = body.dump();
   }
-  sign(request, std::string(service->signing_name));
-  auto response = net::fetch(request);
-  if (!response) return fail(unreachable(response.error()));
+  auto response = send(std::move(request), std::string(service->signing_name));
+  if (!response) return fail(response.error());
   if (response->status != 200) return fail(api_error(name + " " + operation, *response));
   return service->target.empty() ? query_result(operation, response->body) : codec::parse_json(response->body);
 }

@@ -16,6 +16,9 @@ class Client {
   // `root` as given by --root. Errors say how to start the server.
   static Result<Client> connect(const std::optional<std::string>& root);
 
+  // How long calls wait for a server that does not take connections, because it is being restarted. Zero at first.
+  void set_patience(Millis patience) { patience_ = patience; }
+
   // One operation: call("ecs", "DescribeServices", {...}). JSON services answer their JSON; of the Query services (elbv2, ec2) the
   // result element as Json, numbers and booleans as text. An error of the API has the AWS name as its reason.
   Result<codec::Json> call(const std::string& service, const std::string& operation, codec::Json request = codec::Json::object());
@@ -36,10 +39,12 @@ class Client {
   net::Request request_to(const std::string& path) const;
   void sign(net::Request& request, const std::string& signing_name) const;
   Error unreachable(const Error& error) const;
+  Result<net::Response> send(net::Request request, const std::string& signing_name);
 
   Place place_;
   net::AwsKey key_;
   std::string session_token_;
+  Millis patience_{0};
 };
 
 // "arn:…:service/cluster/web" -> "web"; a plain name stays.

@@ -118,7 +118,9 @@ Error error_of(CURLcode code, const Request& request, const FetchOptions& option
             fmt::format("{} {}: no answer within {} ms", request.method, request.target, options.timeout.count())};
   if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
     return {Code::InvalidArgument, fmt::format("{}: {}", request.target, what)};
-  return {Code::Unavailable, fmt::format("{} {}: {}", request.method, request.target, what)};
+  // "refused": it never got there, so it may be sent again whatever it asks for.
+  auto reason = code == CURLE_COULDNT_CONNECT ? "refused" : "";
+  return {Code::Unavailable, fmt::format("{} {}: {}", request.method, request.target, what), reason};
 }
 
 }  // namespace

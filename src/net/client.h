@@ -20,7 +20,8 @@ struct FetchOptions {
   std::int64_t body_size = -1;  // of body_source; -1 sends it chunked
 };
 
-// `request.target` is the whole URL. Any status is a success; Unavailable when no answer came, DeadlineExceeded on timeout.
+// `request.target` is the whole URL. Any status is a success; Unavailable when no answer came (with the reason "refused" when there
+// was no connection, so nothing was sent), DeadlineExceeded on timeout.
 Result<Response> fetch(const Request& request, const FetchOptions& options = {});
 
 }  // namespace watari::net

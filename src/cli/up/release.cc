@@ -172,7 +172,12 @@ class Watch {
   Result<Json> create() {
     auto request = differences(Json());
     request.set("cluster", app_.cluster()).set("serviceName", rollout_.full_name);
-    return client_.call("ecs", "CreateService", request);
+    auto created = client_.call("ecs", "CreateService", request);
+    if (created || created.error().code != Code::Unavailable) return created;
+    // The server went away before it answered: whether the service was made, it tells when it is back.
+    TRY(auto described, describe(client_, app_, rollout_.full_name));
+    if (described.is_null()) return client_.call("ecs", "CreateService", request);
+    return Json::object({{"service", described}});
   }
 
   Result<Json> update(Json changes, bool force) {

@@ -156,6 +156,7 @@ class Deployment {
 Result<void> run_up(const Options& options) {
   TRY(auto app, read_app(options.directory, options.environment));
   TRY(auto client, options.connect());
+  client.set_patience(Seconds(60));
   Deployment run(std::move(client), std::move(app), options.json);
   TRY_VOID(run.run());
   run.report(options.json);
