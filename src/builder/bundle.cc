@@ -39,7 +39,8 @@ Json mounts(const SandboxOptions& options) {
 }
 
 Json process(const SandboxOptions& options, const std::vector<std::string>& capabilities) {
-  auto groups = Json::array();
+  // The primary group is a supplementary one too: a file that denies it to its group must not open to others (CVE-2022-36109).
+  auto groups = Json::array({Json(std::int64_t{options.user.owner.gid})});
   for (auto group : options.user.groups) groups.push(Json(std::int64_t{group}));
   auto held = strings(capabilities);
   bool root = options.user.owner.uid == 0;

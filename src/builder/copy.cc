@@ -147,7 +147,7 @@ class Copier {
     }
     if (!exists && ::mkdir(to.c_str(), 0755) != 0) return sys::fail_errno("make directory " + to.string());
     TRY_VOID(copy_contents(from, to));
-    return exists ? Result<void>{} : copy_attributes(from, info, to);
+    return copy_attributes(from, info, to);
   }
 
   // What is not a directory gives way to what is copied.
@@ -222,13 +222,9 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
     auto there = resolve_in_root(root, clean_path(options.destination));
     bool is_directory = there && fs::is_directory(root / *there);
     if (source.directory) {
-      bool existed = there.has_value();
+      // As BuildKit does it: the destination itself is made plainly, directories below it get what the source's have.
       TRY(auto target, make_directories_in_root(root, options.destination, owner));
       TRY_VOID(copier.copy_contents(source.path, root / target));
-      if (!existed) {
-        TRY(auto info, look(source.path));
-        TRY_VOID(copier.copy_attributes(source.path, info, root / target));
-      }
       continue;
     }
     auto parts = clean_parts(options.destination);

@@ -76,7 +76,8 @@ Result<void> StageBuild::carry_out(int number, const Instruction& instruction) {
 Json StageBuild::inputs(std::string_view kind) const {
   std::string chain;
   for (const auto& layer : state_.layers) chain += layer.diff_id + "\n";
-  return Json::object({{"version", 1}, {"kind", Json(kind)}, {"below", Json(sha256_hex(chain))}});
+  // The version changes whenever a step comes to make something else of the same inputs.
+  return Json::object({{"version", 2}, {"kind", Json(kind)}, {"below", Json(sha256_hex(chain))}});
 }
 
 std::string StageBuild::slot_of(const Instruction& instruction) const {

@@ -17,9 +17,10 @@ Result<void> StageBuild::workdir(const Instruction& instruction) {
   TRY(auto path, expanded(instruction.text));
   auto directory = "/" + clean_path(in_workdir(path));
   auto in = inputs("WORKDIR");
-  in.set("directory", Json(directory));
+  in.set("directory", Json(directory)).set("user", Json(state_.config.user));
   TRY_VOID(layer_step({instruction, std::move(in), [&](const fs::path& root) -> Result<void> {
-    TRY_VOID(make_directories_in_root(root, directory, Owner{}));
+    TRY(auto user, find_user(root, state_.config.user));
+    TRY_VOID(make_directories_in_root(root, directory, user.owner));
     return {};
   }, {}, {}}));
   state_.config.working_dir = directory;
