@@ -311,3 +311,24 @@ def test_a_canary_can_be_scaled_stopped_and_superseded(server, ecs, network):
     assert ecs.describe_service_deployments(serviceDeploymentArns=[superseded])["serviceDeployments"][0]["status"] == "STOPPED"
     ecs.delete_service(service=name, force=True)
     wait(ecs, "services_inactive", services=[name])
+
+
+def test_tasks_reach_a_service_by_its_name_also_during_a_release(server, ecs, network):
+    definition = {"portMappings": [{"containerPort": 8080, "name": "http"}]}
+    names = {"enabled": True, "namespace": "apps", "services": [{"portName": "http", "clientAliases": [{"port": 8080, "dnsName": "api"}]}]}
+    ecs.create_service(serviceName="named", taskDefinition=register(ecs, "named", web("v1"), **definition), desiredCount=2,
+                       networkConfiguration=network, serviceConnectConfiguration=names)
+    assert wait_for_deployment(ecs, "named")["status"] == "SUCCESSFUL"
+    # A static busybox cannot ask the C library for names; what it would find stands in /etc/hosts. There are always two addresses
+    # at least, and in the end they are others than at the beginning.
+    ask = ("names() { awk '$2==\"api\"{print $1}' /etc/hosts | sort; }; names > /tmp/first; echo $(names); [ $(names | wc -l) = 2 ] || exit 8; "
+           "while :; do names > /tmp/now; [ $(wc -l < /tmp/now) -ge 2 ] || exit 9; "
+           "grep -q -F -f /tmp/first /tmp/now || { echo $(names); exit 0; }; sleep 0.05; done")
+    client = ecs.run_task(taskDefinition=register(ecs, "client", ask), networkConfiguration=network)["tasks"][0]["taskArn"]
+    wait(ecs, "tasks_running", tasks=[client])
+    ecs.update_service(service="named", taskDefinition=register(ecs, "named", web("v2"), **definition))
+    assert wait_for_deployment(ecs, "named")["status"] == "SUCCESSFUL"
+    wait(ecs, "tasks_stopped", tasks=[client])
+    assert ecs.describe_tasks(tasks=[client])["tasks"][0]["containers"][0]["exitCode"] == 0
+    ecs.delete_service(service="named", force=True)
+    wait(ecs, "services_inactive", services=["named"])
