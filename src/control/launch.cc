@@ -34,7 +34,7 @@ void apply_override(model::ContainerDefinition& container, const model::Containe
 std::filesystem::path log_directory(const std::filesystem::path& root, const model::Task& task,
                                     const model::ContainerDefinition& container) {
   auto place = model::log_place(task, container);
-  return root / "logs" / task.scope.account / task.scope.region / percent_encode(place.group) / percent_encode(place.stream);
+  return root / "logs" / task.scope.account / percent_encode(place.region) / percent_encode(place.group) / percent_encode(place.stream);
 }
 
 Result<engine::TaskSpec> make_spec(Control& control, const Ports& ports, const model::Task& task) {

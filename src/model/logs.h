@@ -9,15 +9,17 @@
 namespace watari::model {
 
 struct LogPlace {
-  std::string group, stream;
+  std::string region, group, stream;
 };
 
 inline LogPlace log_place(const Task& task, const ContainerDefinition& container) {
-  LogPlace place{"/watari/" + task.cluster + "/" + task.family, ""};
+  LogPlace place{task.scope.region, "/watari/" + task.cluster + "/" + task.family, ""};
   std::string prefix = "ecs";
   if (container.log && container.log->driver == "awslogs") {
     if (auto found = container.log->options.find("awslogs-group"); found != container.log->options.end())
       place.group = found->second;
+    if (auto found = container.log->options.find("awslogs-region"); found != container.log->options.end())
+      place.region = found->second;
     if (auto found = container.log->options.find("awslogs-stream-prefix"); found != container.log->options.end())
       prefix = found->second;
   }

@@ -57,3 +57,16 @@ def test_lines_that_were_written_while_the_daemon_was_dead_are_there(server):
     server.start()
     wait_stopped(server, task)
     assert lines(server, "survives") == [str(i) for i in range(60)]
+
+
+def test_awslogs_region_is_where_the_lines_go(server):
+    ecs = server.client("ecs")
+    options = {"awslogs-group": "/test/elsewhere", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "t"}
+    container = {"name": "app", "image": "busybox:1", "command": ["echo", "far away"],
+                 "logConfiguration": {"logDriver": "awslogs", "options": options}}
+    definition = ecs.register_task_definition(family="elsewhere", containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
+    subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}})["tasks"][0]["taskArn"]
+    wait_stopped(server, task)
+    found = server.client("logs", region="eu-west-1").filter_log_events(logGroupName="/test/elsewhere")["events"]
+    assert [event["message"] for event in found] == ["far away"]

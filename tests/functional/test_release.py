@@ -6,21 +6,13 @@ import pathlib
 import random
 import shutil
 import signal
-import socket
-import subprocess
 import threading
 import time
 
 import pytest
 import requests
 from load import Load
-from server import REPO, Server
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from server import REPO, Server, free_port
 
 
 class Hello:

@@ -7,8 +7,7 @@ import time
 import pytest
 import requests
 from load import Load
-from server import REPO, Server
-from test_release import free_port
+from server import REPO, Server, free_port
 
 SLOT = {"restaurant": 1, "table": 4, "starts_at": "2026-12-24T19:00:00Z", "party": 2, "name": "Sato"}
 

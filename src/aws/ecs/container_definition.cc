@@ -70,6 +70,14 @@ Result<model::LogConfiguration> read(const std::string& container, const LogConf
   if (auto prefix = log.options.find("awslogs-stream-prefix"); prefix != log.options.end())
     if (percent_encode(prefix->second + "/" + container + "/").size() + 32 > 255)
       return refuse(container, "awslogs-stream-prefix and the container's name are too long together for a log stream.");
+  if (auto region = log.options.find("awslogs-region"); region != log.options.end()) {
+    auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+    if (region->second.empty() || region->second.size() > 64 || !std::ranges::all_of(region->second, letter))
+      return refuse(container, fmt::format("awslogs-region '{}' is no name of a region.", region->second));
+  }
+  // The group is made when it is missing, also without awslogs-create-group: no line may be lost for want of one.
+  if (auto create = log.options.find("awslogs-create-group"); create != log.options.end() && create->second != "true")
+    return refuse(container, "awslogs-create-group can only be true: Watari always makes a missing log group.");
   return model::LogConfiguration{.driver = log.logDriver, .options = log.options};
 }
 
