@@ -45,6 +45,9 @@ Result<void> StageBuild::start() {
     state_.config = stage_.base->config;
     state_.history = stage_.base->history;
     state_.created = stage_.base->created;
+  } else {
+    // What BuildKit gives images that begin from scratch.
+    state_.config.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   }
   state_.config.on_build.clear();
   return {};

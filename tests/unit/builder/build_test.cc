@@ -324,6 +324,31 @@ TEST_F(Build, StopsWhenAsked) {
   EXPECT_EQ(report.steps[1].status, StepStatus::Cancelled);
 }
 
+TEST_F(Build, EndsAStepThatRunsTooLong) {
+  auto other = std::move(*Builder::open({.root = root_ / "impatient", .step_timeout = Seconds(1)}, *images_));
+  std::swap(other, builder_);
+  auto report = build({{"Dockerfile", "FROM busybox\nRUN sleep 1000\n"}});
+  std::swap(other, builder_);
+  EXPECT_THAT(report.error, HasSubstr("Dockerfile:2: it ran longer than 1 s"));
+}
+
+TEST_F(Build, GivesAnImageFromScratchAPath) {
+  auto report = build_ok({{"Dockerfile", "FROM scratch\nCOPY a /a\n"}, {"a", ""}});
+  EXPECT_THAT(image_of(report).config.env, ElementsAre(HasSubstr("PATH=/usr/local/sbin")));
+}
+
+TEST_F(Build, UnpacksLocalArchivesOfAddOnly) {
+  auto report = build_ok({{"Dockerfile",
+                           "FROM busybox AS pack\nRUN mkdir -p /t/d && echo in > /t/d/f && tar czf /a.tgz -C /t .\n"
+                           "FROM busybox\nCOPY --from=pack /a.tgz /copied.tgz\nRUN --mount=from=pack,target=/p cat /p/a.tgz > /same && cmp /same /copied.tgz\n"}});
+  EXPECT_EQ(content(report, "same").substr(0, 2), "\x1f\x8b");
+  auto archive = content(report, "same");
+  auto added = build_ok({{"Dockerfile", "FROM busybox\nADD a.tgz /x/\nADD plain /x/\nCOPY a.tgz /y/\n"}, {"a.tgz", archive}, {"plain", "text"}});
+  EXPECT_EQ(content(added, "x/d/f"), "in\n");
+  EXPECT_EQ(content(added, "x/plain"), "text");
+  EXPECT_EQ(content(added, "y/a.tgz"), archive);
+}
+
 TEST_F(Build, KeepsReportsAndLogsOverARestart) {
   auto before = build_ok({{"Dockerfile", "FROM busybox\nRUN echo kept\n"}});
   open();
