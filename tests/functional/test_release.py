@@ -147,23 +147,23 @@ def test_the_daemon_may_be_killed_at_any_time_of_a_release(hello):
 
 
 def processes_of(root_id, name):
-    """Pids of processes called `name` whose command line mentions this server's root id."""
+    """Pids of processes called `name` whose command line or cgroup mentions this server's root id."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if (entry / "comm").read_text().strip() == name and root_id in command:
+            if (entry / "comm").read_text().strip() == name and (root_id in command or root_id in (entry / "cgroup").read_text()):
                 found.append(int(entry.name))
         except OSError:
             continue
     return found
 
 
-def test_a_killed_shim_or_haproxy_is_recovered_from(hello):
+def test_a_killed_shim_haproxy_or_container_is_recovered_from(hello):
     root_id = (hello.server.root / "root-id").read_text().strip()
-    for name in ("watari-shim", "haproxy"):
+    for name in ("watari-shim", "haproxy", "httpd"):
         pids = processes_of(root_id, name)
         assert pids, f"no {name} of {root_id}"
         os.kill(pids[-1], signal.SIGKILL)
