@@ -119,7 +119,10 @@ void Control::Evaluation::keep_books() {
     }
   });
   for (auto& task : changed) {
-    if (task.forgotten && !task.address.empty()) release_address(state, task.scope, task.subnet, task.address);
+    if (task.forgotten) {
+      if (!task.address.empty()) release_address(state, task.scope, task.subnet, task.address);
+      for (auto* ids : {&known, &stopping, &forgotten}) ids->erase(task.id);
+    }
     auto key = task_key(task);
     state.tasks.put(key, std::move(task));
   }

@@ -165,20 +165,24 @@ void FakeBalancer::apply(balancer::Snapshot snapshot) {
     if (number < in_effect) return;
     in_effect = number;
     take_effect(snapshot);
+    world_.later(Millis(5), [this] { answer_flushes(); });
   });
 }
 
 void FakeBalancer::flush(std::function<void()> done) {
   world_.maybe_die();
-  auto wanted = applied;
-  int life = world_.kills;
-  auto wait = std::make_shared<std::function<void()>>();
-  *wait = [this, wanted, life, done = std::move(done), wait] {
-    if (world_.kills != life) return;
-    if (in_effect >= wanted) return done();
-    world_.later(Millis(20), *wait);
-  };
-  world_.later(Millis(5), *wait);
+  waiting_.push_back({applied, world_.kills, std::move(done)});
+  world_.later(Millis(5), [this] { answer_flushes(); });
+}
+
+// Those whose snapshot is in effect; a daemon that was killed gets no answer.
+void FakeBalancer::answer_flushes() {
+  auto asked = std::exchange(waiting_, {});
+  for (auto& flush : asked) {
+    if (flush.life != world_.kills) continue;
+    if (flush.wanted <= in_effect) flush.done();
+    else waiting_.push_back(std::move(flush));
+  }
 }
 
 int FakeBalancer::serving(const balancer::Snapshot& snapshot) const {

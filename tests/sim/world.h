@@ -93,7 +93,14 @@ class FakeBalancer final : public balancer::Balancer {
 
  private:
   friend class World;
+  struct Flush {
+    std::uint64_t wanted;
+    int life;
+    std::function<void()> done;
+  };
+  void answer_flushes();
   World& world_;
+  std::vector<Flush> waiting_;
   std::string last_report_;
 };
 
