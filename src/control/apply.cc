@@ -62,6 +62,10 @@ class Application {
     order.pinned_images = revision->pinned_images;
     if (service_.propagate_tags == "SERVICE") order.tags = service_.tags;
     if (service_.propagate_tags == "TASK_DEFINITION") order.tags = definition->tags;
+    if (service_.managed_tags) {
+      order.tags.push_back({"aws:ecs:clusterName", service_.cluster});
+      order.tags.push_back({"aws:ecs:serviceName", service_.name});
+    }
     auto task = make_task(control_, order);
     if (!task) {
       retry_ = control_.now() + kPlacementRetry;

@@ -23,6 +23,7 @@ struct ServiceUpdate {
   std::optional<Seconds> health_check_grace_period;
   std::optional<bool> enable_execute_command, az_rebalancing;
   std::optional<std::string> propagate_tags, platform_version;
+  std::optional<bool> managed_tags;
   // Any of these makes a new revision and a deployment that leads there; so does `force`.
   std::optional<std::pair<std::string, int>> task_definition;
   std::optional<model::NetworkPlacement> network;

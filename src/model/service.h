@@ -111,6 +111,7 @@ struct Service {
   std::string role;
   std::string platform_version;
   std::string propagate_tags;
+  bool managed_tags = false;  // tasks get the tags aws:ecs:clusterName and aws:ecs:serviceName
   ServiceRevision target;                    // where the newest deployment leads
   std::optional<ServiceRevision> completed;  // the last revision that was deployed whole: what a rollback returns to
   std::vector<Tag> tags;
@@ -120,7 +121,7 @@ struct Service {
   std::string created_by;
   Time created_at{};
   WATARI_FIELDS(Service, scope, cluster, name, status, desired_count, configuration, controller, health_check_grace_period,
-                enable_execute_command, az_rebalancing, role, platform_version, propagate_tags, target, completed, tags,
+                enable_execute_command, az_rebalancing, role, platform_version, propagate_tags, managed_tags, target, completed, tags,
                 events, back_off, client_token, created_by, created_at)
 };
 

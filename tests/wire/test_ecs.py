@@ -120,6 +120,12 @@ def test_run_task_with_a_client_token_runs_once(ecs, definition, network):
     assert not run("a" * 32) & run("b" * 32)
 
 
+def test_managed_tags_tell_whose_task_it_is(ecs, definition, network):
+    task = ecs.run_task(taskDefinition=definition, networkConfiguration=network, enableECSManagedTags=True)["tasks"][0]["taskArn"]
+    tags = ecs.describe_tasks(tasks=[task], include=["TAGS"])["tasks"][0]["tags"]
+    assert {"key": "aws:ecs:clusterName", "value": "default"} in tags
+
+
 def test_a_task_whose_image_is_not_there_says_so(ecs, definition, network):
     task = ecs.run_task(taskDefinition=definition, networkConfiguration=network)["tasks"][0]
     ecs.get_waiter("tasks_stopped").wait(tasks=[task["taskArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 20})

@@ -55,6 +55,7 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   service.role = request.role.value_or("");
   service.platform_version = request.platformVersion.value_or("LATEST");
   service.propagate_tags = request.propagateTags.value_or("NONE");
+  service.managed_tags = request.enableECSManagedTags.value_or(false);
   service.client_token = request.clientToken.value_or("");
   service.created_by = call.principal;
   TRY(service.tags, tags_from_wire(request.tags));
@@ -87,6 +88,7 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
   update.desired_count = request.desiredCount;
   update.force = request.forceNewDeployment.value_or(false);
   update.propagate_tags = request.propagateTags;
+  update.managed_tags = request.enableECSManagedTags;
   update.platform_version = request.platformVersion;
   if (request.healthCheckGracePeriodSeconds) update.health_check_grace_period = Seconds(*request.healthCheckGracePeriodSeconds);
   if (request.availabilityZoneRebalancing) update.az_rebalancing = *request.availabilityZoneRebalancing == "ENABLED";

@@ -51,6 +51,8 @@ Result<RunTaskResponse> run_task(Call& call, const RunTaskRequest& request) {
     for (const auto& tag : definition.tags)
       if (!std::ranges::count(order.tags, tag.key, &model::Tag::key)) order.tags.push_back(tag);
 
+  if (request.enableECSManagedTags.value_or(false)) order.tags.push_back({"aws:ecs:clusterName", cluster.name});
+
   auto tasks = control::run_tasks(*call.platform.control, std::move(order), count);
   RunTaskResponse response;
   if (!tasks && tasks.error().code == Code::ResourceExhausted) {

@@ -192,7 +192,7 @@ Service describe_service(const control::State& state, const model::Service& serv
   out.deploymentController = DeploymentController{.type = service.controller};
   if (with_tags) out.tags = tags_to_wire(service.tags);
   out.createdBy = text(service.created_by);
-  out.enableECSManagedTags = false;
+  out.enableECSManagedTags = service.managed_tags;
   out.propagateTags = service.propagate_tags.empty() ? "NONE" : service.propagate_tags;
   out.enableExecuteCommand = service.enable_execute_command;
   out.availabilityZoneRebalancing = service.az_rebalancing ? "ENABLED" : "DISABLED";
