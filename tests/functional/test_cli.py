@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import re
 import socket
 import sys
 
 import pytest
+import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
@@ -89,7 +91,6 @@ def test_up_serves_and_a_second_time_changes_nothing(server, app):
     first = json.loads(up(server, app).stdout)
     assert first["changed"]
     url = first["services"][0]["url"]
-    import requests
     host = url.split("//")[1]
     local = f"http://127.0.0.1:{host.rsplit(':', 1)[1]}/"
     assert requests.get(local, headers={"Host": host}, timeout=10).text == "v1 for production with 5\n"
@@ -128,6 +129,23 @@ def test_the_task_before_a_release_must_succeed_and_is_tried_again(server, app):
         assert "so the release has not begun" in result.stderr and "| cannot migrate" in result.stderr
     (app.directory / "watari.yml").write_text(good)
     assert json.loads(up(server, app).stdout)["changed"]
+
+
+def test_the_port_of_a_load_balancer_can_be_moved(server, app):
+    file = app.directory / "watari.yml"
+    before = file.read_text()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    file.write_text(re.sub(r"port: \d+", f"port: {port}", before))
+    moved = json.loads(up(server, app).stdout)
+    host = moved["services"][0]["url"].split("//")[1]
+    assert host.endswith(f":{port}")
+    assert requests.get(f"http://127.0.0.1:{port}/", headers={"Host": host}, timeout=10).status_code == 200
+    elbv2 = server.client("elbv2")
+    ports = [listener["Port"] for balancer in elbv2.describe_load_balancers()["LoadBalancers"]
+             for listener in elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]]
+    assert ports == [port]
 
 
 def test_a_mistake_in_the_file_has_a_place(server, tmp_path):

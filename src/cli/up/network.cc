@@ -144,6 +144,25 @@ Result<std::string> ensure_target_group(Client& client, const std::string& name,
   return group["TargetGroupArn"].as_string();
 }
 
+// The group that has the traffic now, so that a new port begins where the others are.
+Result<std::string> live_group(Client& client, const App& app, const Service& service, const Balanced& balanced) {
+  TRY(auto answer, client.call("ecs", "DescribeServices",
+                               Json::object({{"cluster", app.cluster()}, {"services", Json::array({app.full_name(service.name)})}})));
+  for (const auto& described : answer["services"].as_array())
+    for (const auto& entry : described["loadBalancers"].as_array())
+      if (entry["targetGroupArn"].as_string() == balanced.green) return balanced.green;
+  return balanced.blue;
+}
+
+bool forwards_to(const Json& listener, const Balanced& balanced) {
+  for (const auto& action : listener["DefaultActions"].as_array()) {
+    if (action["TargetGroupArn"].as_string() == balanced.blue || action["TargetGroupArn"].as_string() == balanced.green) return true;
+    for (const auto& group : action["ForwardConfig"]["TargetGroups"].as_array())
+      if (group["TargetGroupArn"].as_string() == balanced.blue || group["TargetGroupArn"].as_string() == balanced.green) return true;
+  }
+  return false;
+}
+
 Result<Balanced> ensure_balanced(Client& client, const App& app, const Service& service, const Network& network, const Json& balancer,
                                  Progress& progress) {
   const auto& b = *service.load_balancer;
@@ -153,10 +172,14 @@ Result<Balanced> ensure_balanced(Client& client, const App& app, const Service& 
   TRY(out.green, ensure_target_group(client, short_name(name, "-green"), network.vpc, b));
   TRY(auto listeners, client.call("elbv2", "DescribeListeners", Json::object({{"LoadBalancerArn", balancer["LoadBalancerArn"]}})));
   Json listener;
-  for (const auto& item : listeners["Listeners"].as_array())
-    if (item["Port"].as_string() == std::to_string(b.port)) listener = item;
+  for (const auto& item : listeners["Listeners"].as_array()) {
+    auto port = parse_number<int>(item["Port"].as_string()).value_or(0);
+    if (port == b.port) listener = item;
+    else if (forwards_to(item, out)) out.former_listeners.emplace_back(port, item["ListenerArn"].as_string());
+  }
   if (listener.is_null()) {
-    auto forward = Json::object({{"Type", "forward"}, {"TargetGroupArn", out.blue}});
+    TRY(auto live, live_group(client, app, service, out));
+    auto forward = Json::object({{"Type", "forward"}, {"TargetGroupArn", live}});
     TRY(auto made, client.call("elbv2", "CreateListener",
                                Json::object({{"LoadBalancerArn", balancer["LoadBalancerArn"]}, {"Protocol", "HTTP"}, {"Port", b.port},
                                              {"DefaultActions", Json::array({forward})}})));
@@ -185,6 +208,15 @@ Result<Network> ensure_network(Client& client, const App& app, Progress& progres
     TRY(network.balanced[service.name], ensure_balanced(client, app, service, network, balancer, progress));
   }
   return network;
+}
+
+Result<void> close_former_listeners(Client& client, const Network& network, Progress& progress) {
+  for (const auto& [service, balanced] : network.balanced)
+    for (const auto& [port, arn] : balanced.former_listeners) {
+      TRY_VOID(client.call("elbv2", "DeleteListener", Json::object({{"ListenerArn", arn}})));
+      progress.line(service, fmt::format("listens no longer on port {}", port));
+    }
+  return {};
 }
 
 }  // namespace watari::cli::up

@@ -3,6 +3,8 @@
 // Everything is looked up first and made or changed only where it differs.
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/client.h"
 #include "cli/up/app.h"
@@ -13,6 +15,7 @@ namespace watari::cli::up {
 struct Balanced {
   std::string blue, green;      // ARNs of the target groups
   std::string production_rule;  // ARN of the listener's default rule
+  std::vector<std::pair<int, std::string>> former_listeners;  // port and ARN: of ports that the file no longer names
   std::string url;
 };
 
@@ -24,5 +27,7 @@ struct Network {
 };
 
 Result<Network> ensure_network(Client& client, const App& app, Progress& progress);
+// After the release: a port that the file no longer names is closed.
+Result<void> close_former_listeners(Client& client, const Network& network, Progress& progress);
 
 }  // namespace watari::cli::up

@@ -72,7 +72,8 @@ bool same_balancing(const Json& described, const Json& wanted) {
     return std::set<std::string>{entry["targetGroupArn"].as_string(), entry["advancedConfiguration"]["alternateTargetGroupArn"].as_string()};
   };
   return std::ranges::equal(described.as_array(), wanted.as_array(), [&](const Json& a, const Json& b) {
-    return groups(a) == groups(b) && a["containerName"] == b["containerName"] && a["containerPort"] == b["containerPort"];
+    return groups(a) == groups(b) && a["containerName"] == b["containerName"] && a["containerPort"] == b["containerPort"] &&
+           a["advancedConfiguration"]["productionListenerRule"] == b["advancedConfiguration"]["productionListenerRule"];
   });
 }
 

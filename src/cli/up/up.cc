@@ -37,14 +37,14 @@ class Deployment {
                                {"build", &Deployment::build},
                                {"task definitions", &Deployment::define},
                                {"network", &Deployment::connect},
-                               {"release", &Deployment::release_all}};
+                               {"release", &Deployment::release_all},
+                               {"tidy", &Deployment::tidy}};
     progress_.heading(fmt::format("{} ({})", app_.name, app_.environment));
     for (const auto& pass : passes) {
       Stopwatch watch;
       TRY_VOID((this->*pass.run)());
       seconds_[pass.name] = watch.seconds();
     }
-    note_leftovers();
     return {};
   }
 
@@ -116,16 +116,18 @@ class Deployment {
     return {};
   }
 
-  // Nothing is removed without being asked to.
-  void note_leftovers() {
+  // A service that is gone from the file is told, not removed.
+  Result<void> tidy() {
+    TRY_VOID(close_former_listeners(client_, network_, progress_));
     auto services = client_.call_all("ecs", "ListServices", Json::object({{"cluster", app_.cluster()}}), "serviceArns");
-    if (!services) return;
+    if (!services) return fail(services.error());
     for (const auto& arn : services->as_array()) {
       auto name = name_of_arn(arn.as_string());
       if (std::ranges::find(rollouts_, name, &Rollout::full_name) == rollouts_.end())
         progress_.line("note", fmt::format("{} is not in watari.yml any more; `aws ecs delete-service --force --cluster {} --service {}` removes it",
                                            name, app_.cluster(), name));
     }
+    return {};
   }
 
   void print_json(bool changed) const {
