@@ -3,13 +3,25 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdlib>
 
 #include "cli/verbs.h"
 #include "version.h"
 #include "watari/verbs.h"
 
+namespace {
+
+// haproxy and nft live in sbin, which `su` and cron leave out.
+void complete_path() {
+  const char* path = std::getenv("PATH");
+  ::setenv("PATH", fmt::format("{}:/usr/local/sbin:/usr/sbin:/sbin", path && *path ? path : "/usr/local/bin:/usr/bin:/bin").c_str(), 1);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  complete_path();
   CLI::App app{"Watari runs a whole web backend on machines you own and speaks the AWS APIs."};
   app.set_version_flag("--version", fmt::format("watari {} (commit {})", watari::kVersion, watari::kCommit));
   app.require_subcommand(1);

@@ -94,8 +94,9 @@ class Host {
   Result<void> listen() {
     TRY(auto address, cli::parse_address(options_.listen));
     TRY(server_, net::Server::listen({.address = address.host, .port = address.port, .threads = 2}));
-    url_ = fmt::format("http://{}:{}", address.host.find(':') == std::string::npos ? address.host : "[" + address.host + "]",
-                       server_->port());
+    // Clients on this host need an address to go to, not "all of them".
+    auto host = address.host == "0.0.0.0" ? "127.0.0.1" : address.host == "::" ? "::1" : address.host;
+    url_ = fmt::format("http://{}:{}", host.find(':') == std::string::npos ? host : "[" + host + "]", server_->port());
     return {};
   }
 
