@@ -268,17 +268,18 @@ std::vector<Check> host_checks(const fs::path& root) {
   };
 }
 
-// Side by side, since most of them wait for something.
+// Side by side, since most of them wait for something; but without rights nothing else is worth trying.
 Result<void> check_host(const fs::path& root) {
-  std::vector<std::pair<Check, std::future<Finding>>> running;
-  for (auto& check : host_checks(root))
-    if (check.essential) running.emplace_back(check, std::async(std::launch::async, check.run));
-  for (auto& [check, future] : running) {
-    auto finding = future.get();
-    if (!finding.ok)
-      return fail(Code::FailedPrecondition, "{}: {}: {} (`watari doctor` checks everything)", check.name, finding.detail,
-                  finding.advice);
-  }
+  auto verdict = [](const Check& check, const Finding& finding) -> Result<void> {
+    if (finding.ok) return {};
+    return fail(Code::FailedPrecondition, "{}: {}: {} (`watari doctor` checks everything)", check.name, finding.detail, finding.advice);
+  };
+  auto checks = host_checks(root);
+  TRY_VOID(verdict(checks.front(), checks.front().run()));
+  std::vector<std::pair<const Check*, std::future<Finding>>> running;
+  for (const auto& check : checks)
+    if (check.essential && &check != &checks.front()) running.emplace_back(&check, std::async(std::launch::async, check.run));
+  for (auto& [check, future] : running) TRY_VOID(verdict(*check, future.get()));
   return {};
 }
 

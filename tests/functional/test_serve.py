@@ -80,6 +80,14 @@ def test_sigterm_is_a_clean_stop():
         assert server.process.wait(10) == 0
 
 
+def test_a_host_that_lacks_something_is_told_in_one_line(tmp_path):
+    result = subprocess.run(["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", BIN / "watari", "serve", "--root", tmp_path / "root"],
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1 and "root without NET_ADMIN: give this container" in result.stderr
+    assert not (tmp_path / "root").exists()
+
+
 def test_doctor_checks_every_line():
     report = json.loads(watari("doctor", "--json").stdout)
     assert {check["check"] for check in report["checks"]} >= {"rights", "cgroups", "runtime", "load balancer", "network"}
