@@ -2,6 +2,8 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+
 namespace watari::codec {
 namespace {
 
@@ -13,8 +15,8 @@ class Converter {
 
   Result<Yaml> convert(const YAML::Node& node, int depth) {
     Yaml out;
-    out.line = node.Mark().line + 1;
-    out.column = node.Mark().column + 1;
+    out.line = std::max(1, node.Mark().line + 1);  // an empty document has no place
+    out.column = std::max(1, node.Mark().column + 1);
     if (depth > kMaxDepth) return wrong(out, "nested deeper than 64 levels");
     if (node.IsScalar()) {
       out.kind = Yaml::Kind::Scalar;
