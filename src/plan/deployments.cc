@@ -3,6 +3,8 @@
 //   Pending -> InProgress -> Successful
 //                  |--(fails, or RollbackRequested)--> RollbackInProgress -> RollbackSuccessful | RollbackFailed
 //                  '--(fails without a way back, StopRequested, superseded)--> Stopped
+#include <algorithm>
+
 #include "base/result.h"
 #include "plan/planner.h"
 
@@ -106,13 +108,23 @@ void Planner::complete_rollback() {
   event(fmt::format("(deployment {}) rollback completed.", deployment_->id));
 }
 
+// Do requests reach only tasks of this revision? Who waits for the deployment may ask at once.
+bool Planner::only_serves(const std::string& revision) const {
+  bool others = std::ranges::any_of(in_.targets, [&](const auto& target) {
+    return !target.draining_until && std::ranges::any_of(in_.tasks, [&](const auto& task) {
+      return task.address == target.address && task.service_revision != revision;
+    });
+  });
+  return !others && (in_.settled || service_.target.load_balancers.empty());
+}
+
 // Forward and back are the same for a rolling deployment: service_.target is where it goes.
 void Planner::rolling() {
   const auto goal = service_.target.id;
   roll_towards(goal, false);
   auto members = alive_of(goal);
   bool done = static_cast<int>(members.size()) == service_.desired_count &&
-              healthy_in(members) == service_.desired_count && alive_not_of(goal).empty();
+              healthy_in(members) == service_.desired_count && alive_not_of(goal).empty() && only_serves(goal);
   bool back = deployment_->status == DeploymentStatus::RollbackInProgress;
   if (done) return back ? complete_rollback() : complete();
   if (!back) return;

@@ -69,6 +69,7 @@ class Planner {
   void complete();
   void complete_rollback();
   void rolling();
+  bool only_serves(const std::string& revision) const;
   void drain_service();
   Millis scaled(Seconds wait) const;
 

@@ -104,6 +104,21 @@ TEST(Reconcile, CompletesWhenOnlyHealthyNewTasksAreLeft) {
   EXPECT_EQ(all<PutService>(plan)[0].service.completed->id, "new");
 }
 
+TEST(Reconcile, CompletesOnlyWhenNoRequestReachesTheOldRevisionAnyMore) {
+  Scene scene;
+  scene.healthy("c", "new");
+  scene.healthy("d", "new");
+  auto& old = scene.healthy("a", "old");
+  old.desired_stopped = true;
+  old.status.state = TaskState::Deactivating;
+  EXPECT_TRUE(all<PutDeployment>(reconcile(scene.snapshot)).empty());
+  scene.snapshot.targets.back().draining_until = kNow + Seconds(30);
+  scene.snapshot.settled = false;
+  EXPECT_TRUE(all<PutDeployment>(reconcile(scene.snapshot)).empty());
+  scene.snapshot.settled = true;
+  EXPECT_EQ(all<PutDeployment>(reconcile(scene.snapshot)).size(), 1u);
+}
+
 TEST(Reconcile, StopsFirstWhenThereIsNoRoomForASecondCopy) {
   Scene scene;
   scene.snapshot.service.desired_count = 1;
