@@ -6,6 +6,7 @@ void add_verbs(CLI::App& app, Run& run) {
   add_up(app, run);
   add_build(app, run);
   add_base(app, run);
+  add_exec(app, run);
   add_images(app, run);
   add_status(app, run);
   add_logs(app, run);

@@ -16,6 +16,7 @@ void add_verbs(CLI::App& app, Run& run);  // all of them, in the order of --help
 void add_up(CLI::App& app, Run& run);
 void add_build(CLI::App& app, Run& run);
 void add_base(CLI::App& app, Run& run);
+void add_exec(CLI::App& app, Run& run);
 void add_images(CLI::App& app, Run& run);
 void add_status(CLI::App& app, Run& run);
 void add_logs(CLI::App& app, Run& run);

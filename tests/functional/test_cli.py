@@ -159,3 +159,11 @@ def test_images_lists_what_was_built(server, app):
     listed = server.watari("images").stdout
     assert "busybox:latest" in listed and "tiny/web:latest" in listed
     assert all(image["digest"].startswith("sha256:") for image in json.loads(server.watari("images", "--json").stdout))
+
+
+def test_exec_runs_a_command_in_a_container(server, app):
+    done = server.watari("exec", "web", "sh", "-c", "echo $WHO; ls -d /www; exit 7", check=False)
+    assert (done.returncode, done.stdout) == (7, "production\n/www\n"), done.stderr
+    unknown = server.watari("exec", "-c", "nobody", "web", "true", check=False)
+    assert unknown.returncode == 1 and "has no container nobody (there are: web)" in unknown.stderr
+    assert server.watari("exec", "web", check=False).returncode == 2
