@@ -104,7 +104,8 @@ def test_production_runs_the_same_images_with_other_settings(app):
     app.up("production")
     assert requests.get(app.url("/version", "production"), timeout=10).json() == {"version": "3", "environment": "production"}
     assert app.reserve("production", party=10).status_code == 422  # staging allows 12
-    assert app.reserve(party=10, table=900).status_code == 201
+    answer = app.reserve(party=10, table=900)
+    assert answer.status_code == 201, answer.text
     ecs = app.server.client("ecs")
     images = []
     for environment in ("staging", "production"):
