@@ -6,7 +6,19 @@
 
 #include <algorithm>
 
+#include "sys/files.h"
+
 namespace watari::shim {
+namespace {
+
+// Of this process. Lowering it needs CAP_SYS_RESOURCE; without that it stays at 0.
+void set_oom_score(const char* score) { (void)sys::write_file("/proc/self/oom_score_adj", score); }
+
+// The shim should be the last to die when the machine's memory runs out. Its children must not inherit that (runtimes take the
+// 0 of a bundle for "leave it as it is").
+constexpr auto kOwnScore = "-900";
+
+}  // namespace
 
 Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   std::unique_ptr<EventLoop> loop(new EventLoop);
@@ -18,6 +30,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   loop->signals_.reset(::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
   loop->epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!loop->signals_ || !loop->epoll_) return sys::fail_errno("make an event loop");
+  set_oom_score(kOwnScore);
   loop->watch(loop->signals_.get(), EPOLLIN, [raw = loop.get()] { raw->reap(); });
   return loop;
 }
@@ -46,7 +59,10 @@ void EventLoop::cancel(std::uint64_t timer) {
 }
 
 Result<sys::Child> EventLoop::spawn(const sys::SpawnOptions& options, OnEnd on_end) {
-  TRY(auto child, sys::spawn(options));
+  set_oom_score("0");
+  auto spawned = sys::spawn(options);
+  set_oom_score(kOwnScore);
+  TRY(auto child, std::move(spawned));
   // Children are reaped nowhere but in reap(), so whatever is known under this pid is about an earlier process.
   orphans_.erase(child.pid);
   children_[child.pid] = std::move(on_end);

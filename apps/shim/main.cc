@@ -38,8 +38,6 @@ Result<void> go_to_background(const std::string& directory) {
   ::dup2(null, 0);
   ::dup2(null, 1);
   ::dup2(errors >= 0 ? errors : null, 2);
-  // The last that should die when memory runs out; containers set their own value.
-  (void)sys::write_file("/proc/self/oom_score_adj", "-900");
   // Orphans of the containers' runtime become our children, so that their exit codes come to us.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   return {};

@@ -262,7 +262,7 @@ void TaskRun::container_failed(std::size_t index, const std::string& reason) {
 
 void TaskRun::shim_changed(const runtime::ShimContainer& container) {
   auto index = index_of(container.name);
-  log::debug("task {}: container {} is {}", id(), container.name, name_of(container.state));
+  log::debug("task {}: container {} is {} {}", id(), container.name, name_of(container.state), container.error);
   if (index == containers_.size() || status_of(index).state == ContainerState::Stopped) return;
   if (container.state == ShimState::Failed) return container_failed(index, "CannotStartContainerError: " + container.error);
   auto before = status_of(index).state;
@@ -321,7 +321,8 @@ void TaskRun::shim_lost(const std::string& why) {
   shim_.reset();
   ++connection_;
   if (phase_ == Phase::TearingDown || phase_ == Phase::Stopped) return;
-  log::warn("task {}: its shim {}: {}", id(), why, sys::read_file(host_.paths.task(id()) + "/shim.log").value_or("no word from it"));
+  if (!all_stopped())
+    log::warn("task {}: its shim {}: {}", id(), why, sys::read_file(host_.paths.task(id()) + "/shim.log").value_or("no word from it"));
   // What it had written down before it died is true.
   if (auto text = sys::read_file(runtime::status_file(host_.paths.task(id()))))
     if (auto json = codec::parse_json(*text))

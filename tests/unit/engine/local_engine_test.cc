@@ -174,6 +174,16 @@ TEST_F(LocalEngineTest, StdoutCanBeOpenedByNameWhoeverTheUserIs) {
   EXPECT_EQ(output_of(spec, "web"), "by web\nerr\n");
 }
 
+TEST_F(LocalEngineTest, ContainersDieBeforeTheirShimWhenTheMachineRunsOutOfMemory) {
+  auto spec = task({shell("app", "cat /proc/self/oom_score_adj; sleep 60")});
+  run_until_running(spec);
+  for (int i = 0; i < 500 && output_of(spec, "app").empty(); ++i) std::this_thread::sleep_for(Millis(10));
+  EXPECT_EQ(output_of(spec, "app"), "0\n");
+  auto executed = engine_->exec(spec.id, "app", {"/bin/cat", "/proc/self/oom_score_adj"}, Seconds(5));
+  ASSERT_TRUE(executed);
+  EXPECT_EQ(executed->output, "0\n");
+}
+
 TEST_F(LocalEngineTest, LotsOfOutputArrivesWhole) {
   auto spec = task({shell("app", "i=0; while [ $i -lt 20 ]; do head -c 5000000 /dev/zero | tr '\\0' x; echo; i=$((i+1)); done; echo end")});
   auto begin = std::chrono::steady_clock::now();
