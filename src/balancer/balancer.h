@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "balancer/counters.h"
 #include "base/result.h"
 #include "model/balancing.h"
 
@@ -44,6 +45,9 @@ class Balancer {
   virtual Result<void> check_port(int port) = 0;
   // Runs `done` (on a balancer thread) when everything applied before has taken effect in HAProxy.
   virtual void flush(std::function<void()> done) = 0;
+  // Requests, answers and latency of every target group that a rule forwards to, as last collected (every second, and ten
+  // times a second while targets come or go). Any thread; does not wait.
+  virtual std::vector<TargetGroupCounters> counters() const { return {}; }
   // Ends HAProxy, letting requests finish (`--stop-all`).
   virtual void stop_all() = 0;
 };
