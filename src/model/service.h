@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fields.h"
+#include "model/hooks.h"
 #include "model/scope.h"
 
 namespace watari::model {
@@ -37,9 +38,11 @@ struct DeploymentConfiguration {
   Seconds canary_bake_time{600};
   double linear_step_percent = 10;
   Seconds linear_step_bake_time{360};
+  std::vector<LifecycleHook> hooks;
+  DeploymentAlarms alarms;
   WATARI_FIELDS(DeploymentConfiguration, strategy, minimum_healthy_percent, maximum_percent, circuit_breaker,
                 circuit_breaker_rollback, bake_time, canary_percent, canary_bake_time, linear_step_percent,
-                linear_step_bake_time)
+                linear_step_bake_time, hooks, alarms)
 };
 
 // Which container port of the service's tasks a target group gets.
@@ -104,7 +107,7 @@ struct Service {
   std::string status = "ACTIVE";  // ACTIVE | DRAINING | INACTIVE
   int desired_count = 0;
   DeploymentConfiguration configuration;
-  std::string controller = "ECS";
+  std::string controller = "ECS";  // or CODE_DEPLOY (deployments are made by CodeDeploy only), EXTERNAL (task sets)
   Seconds health_check_grace_period{0};
   bool enable_execute_command = false;
   bool az_rebalancing = false;
@@ -136,17 +139,6 @@ WATARI_ENUM(DeploymentStatus, {DeploymentStatus::Pending, "PENDING"}, {Deploymen
             {DeploymentStatus::RollbackSuccessful, "ROLLBACK_SUCCESSFUL"},
             {DeploymentStatus::RollbackFailed, "ROLLBACK_FAILED"})
 
-enum class Stage {
-  ReconcileService, PreScaleUp, ScaleUp, PostScaleUp, TestTrafficShift, PostTestTrafficShift, ProductionTrafficShift,
-  PostProductionTrafficShift, BakeTime, CleanUp
-};
-WATARI_ENUM(Stage, {Stage::ReconcileService, "RECONCILE_SERVICE"}, {Stage::PreScaleUp, "PRE_SCALE_UP"},
-            {Stage::ScaleUp, "SCALE_UP"}, {Stage::PostScaleUp, "POST_SCALE_UP"},
-            {Stage::TestTrafficShift, "TEST_TRAFFIC_SHIFT"}, {Stage::PostTestTrafficShift, "POST_TEST_TRAFFIC_SHIFT"},
-            {Stage::ProductionTrafficShift, "PRODUCTION_TRAFFIC_SHIFT"},
-            {Stage::PostProductionTrafficShift, "POST_PRODUCTION_TRAFFIC_SHIFT"}, {Stage::BakeTime, "BAKE_TIME"},
-            {Stage::CleanUp, "CLEAN_UP"})
-
 // One move of a service from what it ran to `target`.
 struct Deployment {
   Scope scope;
@@ -168,9 +160,11 @@ struct Deployment {
   std::optional<Time> rollback_started_at;
   Time created_at{}, updated_at{};
   std::optional<Time> started_at, finished_at;
+  std::vector<HookRun> hook_runs;               // oldest first
+  std::optional<CodeDeployment> code_deploy;    // made by CodeDeploy
   WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since,
                 production_weight, weight_since, timeout, reason, failed_tasks, failure_threshold, rollback_id, rollback_started_at,
-                created_at, updated_at, started_at, finished_at)
+                created_at, updated_at, started_at, finished_at, hook_runs, code_deploy)
 };
 
 }  // namespace watari::model

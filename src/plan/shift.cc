@@ -89,7 +89,8 @@ void Planner::shift_deployment() {
     case Stage::TestTrafficShift:
       if (direct_traffic(true, 100)) advance(Stage::PostTestTrafficShift);
       return;
-    case Stage::PostTestTrafficShift: return advance(Stage::ProductionTrafficShift);
+    case Stage::PostTestTrafficShift: return advance(Stage::PreProductionTrafficShift);
+    case Stage::PreProductionTrafficShift: return advance(Stage::ProductionTrafficShift);
     case Stage::ProductionTrafficShift: return production_shift_stage();
     case Stage::PostProductionTrafficShift: return advance(Stage::BakeTime);
     case Stage::BakeTime: {

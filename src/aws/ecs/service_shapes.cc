@@ -225,7 +225,9 @@ ServiceDeployment describe_deployment(const control::State& state, const model::
   out.targetServiceRevision = summary(state, in, in.target, in.production_weight);
   out.status = std::string(name_of(in.status));
   out.statusReason = text(in.reason);
-  if (in.configuration.strategy != model::Strategy::Rolling && !in.finished_at) out.lifecycleStage = std::string(name_of(in.stage));
+  // The API has no name for the stage of hooks before production traffic.
+  auto stage = in.stage == model::Stage::PreProductionTrafficShift ? model::Stage::PostTestTrafficShift : in.stage;
+  if (in.configuration.strategy != model::Strategy::Rolling && !in.finished_at) out.lifecycleStage = std::string(name_of(stage));
   out.deploymentConfiguration = to_wire(in.configuration);
   if (!in.rollback_id.empty() && in.source)
     out.rollback = Rollback{.reason = text(in.reason), .startedAt = in.rollback_started_at, .serviceRevisionArn = revision_arn(in, *in.source)};
