@@ -9,6 +9,7 @@
 
 #include "base/id.h"
 #include "base/strings.h"
+#include "sys/files.h"
 
 namespace watari {
 namespace {
@@ -80,6 +81,11 @@ Result<Root> Root::open(const std::string& directory) {
 }
 
 Result<void> Root::write_endpoint(const std::string& url) const { return write_file(path / "endpoint", url + "\n", 0644); }
+
+Result<void> Root::write_trust(const std::string& authority) const {
+  auto host = sys::read_file("/etc/ssl/certs/ca-certificates.crt");  // Debian's and Ubuntu's; a host without it trusts nobody
+  return write_file(path / "ca-bundle.pem", host.value_or("") + authority, 0644);
+}
 
 void Root::remove_endpoint() const { ::unlink((path / "endpoint").c_str()); }
 

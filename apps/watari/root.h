@@ -21,6 +21,8 @@ struct Root {
   // Where clients find the server; written when it is ready, removed when it stops.
   Result<void> write_endpoint(const std::string& url) const;
   void remove_endpoint() const;
+  // ROOT/ca-bundle.pem: `authority` beside what this host trusts, for tools that take one file instead of the host's own.
+  Result<void> write_trust(const std::string& authority) const;
 };
 
 // The id of an existing root; NotFound when no server ever used the directory.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 
 #include "async/loop.h"
@@ -19,7 +20,9 @@
 #include "control/control.h"
 #include "engine/local/local_engine.h"
 #include "logs/store.h"
+#include "net/authority.h"
 #include "net/server.h"
+#include "net/tls.h"
 #include "oci/image_store.h"
 #include "registry/registry.h"
 #include "vault/vault.h"
@@ -34,6 +37,7 @@ namespace {
 struct Options {
   std::string root = cli::default_root();
   std::string listen = "127.0.0.1:4566";
+  std::string https_listen;
   std::string balancer_address = "127.0.0.1";
   double time_scale = 1;
   bool stop_all = false;
@@ -93,11 +97,28 @@ class Host {
   // The port is taken first, so that a wrong one costs nothing; connections wait until start().
   Result<void> listen() {
     TRY(auto address, cli::parse_address(options_.listen));
-    TRY(server_, net::Server::listen({.address = address.host, .port = address.port, .threads = 2}));
+    TRY(authority_, net::Authority::open(root_->path, clock_.now()));
+    TRY_VOID(root_->write_trust(authority_->certificate()));
+    TRY(auto certificates, net::TlsCertificates::make({authority_.get(), &clock_, own_names(address.host)}));
+    TRY(server_, net::Server::listen({.address = address.host, .port = address.port, .certificates = certificates, .threads = 2}));
+    if (!options_.https_listen.empty()) {
+      TRY(auto https, cli::parse_address(options_.https_listen));
+      TRY_VOID(server_->also_listen(https.host, https.port, "--https-listen"));
+    }
     // Clients on this host need an address to go to, not "all of them".
     auto host = address.host == "0.0.0.0" ? "127.0.0.1" : address.host == "::" ? "::1" : address.host;
     url_ = fmt::format("http://{}:{}", host.find(':') == std::string::npos ? host : "[" + host + "]", server_->port());
     return {};
+  }
+
+  // In the certificate for clients that ask for an address or this machine's name.
+  std::vector<std::string> own_names(const std::string& listening) const {
+    std::vector<std::string> names{"localhost", "127.0.0.1", "::1"};
+    char host[256] = "";
+    if (::gethostname(host, sizeof host - 1) == 0 && net::is_certificate_name(host)) names.emplace_back(host);
+    for (auto address : {listening, options_.https_listen.empty() ? "" : cli::parse_address(options_.https_listen)->host})
+      if (!address.empty() && address != "0.0.0.0" && address != "::" && std::ranges::find(names, address) == names.end()) names.push_back(address);
+    return names;
   }
 
   Result<void> open_images() {
@@ -218,6 +239,7 @@ class Host {
   std::unique_ptr<balancer::Balancer> balancer_;
   std::optional<aws::Credentials> credentials_;
   std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<net::Authority> authority_;
   std::unique_ptr<net::Server> server_;
 };
 
@@ -255,6 +277,8 @@ void add_serve(CLI::App& app, cli::Run& run) {
   auto verb = app.add_subcommand("serve", "Run the platform in the foreground");
   verb->add_option("--root", options->root, "Directory of everything this server keeps")->capture_default_str();
   verb->add_option("--listen", options->listen, "ADDRESS:PORT of the APIs; port 0 takes a free one")->capture_default_str();
+  verb->add_option("--https-listen", options->https_listen,
+                   "One more ADDRESS:PORT, for clients that reach <account>.dkr.ecr.<region>.amazonaws.com on port 443 (docs/images.md)");
   verb->add_option("--balancer-address", options->balancer_address, "Address on which load balancers listen")
       ->capture_default_str();
   verb->add_option("--time-scale", options->time_scale, "Divide the waits of deployments by this, for rehearsals")

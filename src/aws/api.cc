@@ -78,7 +78,8 @@ void run(Work& work, const Operation& operation, Platform& platform) {
   const auto& service = *work.target.service;
   auto request = read_request(service, operation, work.request);
   if (!request) return work.fail(request.error());
-  Call call{{work.caller.principal.account, work.caller.region}, operation.name, work.id, work.caller.principal.arn, work.now, platform, *request};
+  Call call{{work.caller.principal.account, work.caller.region}, operation.name, work.id, work.caller.principal.arn, work.now, platform, *request,
+            std::string(work.request.headers.get("host")), work.request.secure};
   auto answer = [&]() -> Result<codec::Json> {
     try {
       return operation.run(operation, call, *request);

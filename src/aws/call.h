@@ -19,6 +19,8 @@ struct Call {
   Time now;               // one reading of the clock for the whole call
   Platform& platform;
   const codec::Json& request;  // members as they were sent, by their model names
+  std::string host{};   // by which name the caller reached the server, and whether by HTTPS
+  bool secure = false;
 
   // Was the top-level member sent? Lists and maps are plain members, so this tells "loadBalancers": [] from its absence.
   bool given(std::string_view member) const { return request.has(member) && !request[member].is_null(); }

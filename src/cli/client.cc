@@ -137,11 +137,17 @@ Error Client::unreachable(const Error& error) const {
   return {Code::Unavailable, fmt::format("no server answers on {}: {} ({})", place_.endpoint, how, error.message)};
 }
 
+// Over HTTPS: the authority of the server whose root this is, or the one that the AWS tools are told of.
+std::string Client::authority() const {
+  if (!place_.endpoint.starts_with("https:")) return "";
+  return place_.root.empty() ? environment("AWS_CA_BUNDLE") : place_.root + "/ca.pem";
+}
+
 Result<net::Response> Client::send(net::Request request, const std::string& signing_name) {
   auto deadline = std::chrono::steady_clock::now() + patience_;
   while (true) {
     sign(request, signing_name);
-    auto response = net::fetch(request);
+    auto response = net::fetch(request, {.ca_file = authority()});
     if (response) return response;
     if (response.error().reason != "refused" || std::chrono::steady_clock::now() >= deadline) return fail(unreachable(response.error()));
     std::this_thread::sleep_for(Millis(200));
@@ -185,7 +191,7 @@ Result<Json> Client::upload(const std::string& path, const std::string& sha256, 
   // The body is streamed, so the signature covers its digest in a header instead; the server compares.
   request.headers.set("x-amz-meta-sha256", sha256);
   sign(request, "watari");
-  net::FetchOptions options{.timeout = Millis(3'600'000), .body_source = std::move(body), .body_size = size};
+  net::FetchOptions options{.timeout = Millis(3'600'000), .ca_file = authority(), .body_source = std::move(body), .body_size = size};
   auto response = net::fetch(request, options);
   if (!response) return fail(unreachable(response.error()));
   if (response->status != 200) return fail(api_error("upload to " + path, *response));

@@ -39,6 +39,7 @@ class Client {
   net::Request request_to(const std::string& path) const;
   void sign(net::Request& request, const std::string& signing_name) const;
   Error unreachable(const Error& error) const;
+  std::string authority() const;
   Result<net::Response> send(net::Request request, const std::string& signing_name);
 
   Place place_;

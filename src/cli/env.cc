@@ -29,6 +29,11 @@ Result<void> env(const Options& options) {
       {"AWS_SHARED_CREDENTIALS_FILE", place.credentials},
       {"AWS_REGION", place.region},
       {"AWS_DEFAULT_REGION", place.region}};  // what boto3 and aws-cli 1 read
+  // For HTTPS: this server's authority beside the host's, so that the tools reach everything else as before.
+  if (!place.root.empty()) {
+    variables.emplace_back("WATARI_HTTPS_URL", "https" + place.endpoint.substr(place.endpoint.find("://")));
+    for (auto name : {"AWS_CA_BUNDLE", "SSL_CERT_FILE"}) variables.emplace_back(name, place.root + "/ca-bundle.pem");
+  }
   auto json = codec::Json::object();
   for (const auto& [name, value] : variables) {
     if (value.empty()) continue;

@@ -307,8 +307,9 @@ struct ReplyHandle {
 
 class ConnectionImpl final : public Connection {
  public:
-  ConnectionImpl(asio::ip::tcp::socket socket, std::shared_ptr<Shared> shared)
-      : stream_(std::move(socket)), shared_(std::move(shared)), options_(shared_->options) {
+  ConnectionImpl(asio::ip::tcp::socket socket, std::shared_ptr<Shared> shared, std::string remote)
+      : stream_(std::move(socket)), shared_(std::move(shared)), options_(shared_->options), remote_(std::move(remote)), secure_(!remote_.empty()) {
+    if (secure_) return;
     error_code ignored;
     stream_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
     auto peer = stream_.socket().remote_endpoint(ignored);
@@ -353,6 +354,7 @@ class ConnectionImpl final : public Connection {
     if (error) co_return co_await refuse_header(error);
 
     auto request = request_of(head.get(), remote_);
+    request.secure = secure_;
     std::size_t plain_length = 0, stream_length = 0;
     auto plain = find_route(shared_->plain, request.path, plain_length);
     auto streaming = find_route(shared_->streams, request.path, stream_length);
@@ -528,6 +530,7 @@ class ConnectionImpl final : public Connection {
   const ServerOptions& options_;
   beast::flat_buffer buffer_;
   std::string remote_;
+  const bool secure_;
   bool idle_ = false, linger_ = false;
   std::mutex waiting_mutex_;
   std::shared_ptr<Waiting> waiting_;
@@ -537,13 +540,13 @@ awaitable<void> live(std::shared_ptr<ConnectionImpl> connection) { co_await conn
 
 }  // namespace
 
-void Connection::start(int socket, std::shared_ptr<Shared> shared) {
+void Connection::start(int socket, std::shared_ptr<Shared> shared, std::string remote) {
   sockaddr_storage local{};
   socklen_t length = sizeof local;
   ::getsockname(socket, reinterpret_cast<sockaddr*>(&local), &length);
   auto protocol = local.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4();
   auto executor = asio::make_strand(*shared->io);
-  auto connection = std::make_shared<ConnectionImpl>(asio::ip::tcp::socket(executor, protocol, socket), shared);
+  auto connection = std::make_shared<ConnectionImpl>(asio::ip::tcp::socket(executor, protocol, socket), shared, std::move(remote));
   {
     std::lock_guard lock(shared->mutex);
     shared->connections.insert(connection.get());

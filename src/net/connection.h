@@ -34,8 +34,8 @@ struct Shared {
 // Lives as long as its coroutine; every member function but cut() and nudge() runs on the connection's strand.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  // Takes over a connected, non-blocking TCP socket.
-  static void start(int socket, std::shared_ptr<Shared> shared);
+  // Takes over a connected, non-blocking TCP socket; or, with `remote`, a Unix socket on which that client's bytes come (tls_relay.cc).
+  static void start(int socket, std::shared_ptr<Shared> shared, std::string remote = {});
   virtual ~Connection() = default;
   virtual void nudge() = 0;  // any thread: when waiting for a next request, close
   virtual void cut() = 0;    // any thread: end now, whatever is running

@@ -32,6 +32,7 @@ struct Request {
   Headers headers;
   std::string body;    // empty for streaming handlers
   std::string remote;  // "127.0.0.1:52514"
+  bool secure = false;  // it came by HTTPS
 };
 
 struct Response {

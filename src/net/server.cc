@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "net/connection.h"
 #include "net/port_holder.h"
+#include "net/tls.h"
 
 namespace watari::net {
 namespace {
@@ -34,21 +35,10 @@ class ServerImpl final : public Server {
   explicit ServerImpl(ServerOptions options) { shared_->options = std::move(options); }
   ~ServerImpl() override { stop(); }
 
-  Result<void> open() {
-    const auto& options = shared_->options;
-    error_code error;
-    auto address = asio::ip::make_address(options.address, error);
-    if (error) return fail(Code::InvalidArgument, "{} is no IP address to listen on", options.address);
-    tcp::endpoint endpoint(address, options.port);
-    acceptor_.open(endpoint.protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.native_non_blocking(true, error);
-    if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-    if (error == asio::error::address_in_use) return taken(address.is_v6());
-    if (error)
-      return fail(Code::Unavailable, "cannot listen on {}:{}: {}", options.address, options.port, error.message());
-    return {};
+  Result<std::uint16_t> also_listen(const std::string& address, std::uint16_t port, std::string_view option) override {
+    auto& door = *doors_.emplace_back(std::make_unique<Door>(*shared_->io));
+    TRY_VOID(open(door, address, port, option));
+    return port_of(door);
   }
 
   void route(std::string prefix, Handler handler) override {
@@ -59,7 +49,7 @@ class ServerImpl final : public Server {
   }
 
   void start() override {
-    accept();
+    for (auto& door : doors_) accept(*door);
     for (std::size_t i = 0; i < std::max<std::size_t>(1, shared_->options.threads); ++i) {
       threads_.emplace_back([this] { shared_->io->run(); });
       ::pthread_setname_np(threads_.back().native_handle(), "http");
@@ -69,10 +59,12 @@ class ServerImpl final : public Server {
   void stop() override {
     if (shared_->stopping.exchange(true)) return;
     if (threads_.empty()) return;
-    asio::post(acceptor_.get_executor(), [this] {
+    asio::post(*shared_->io, [this] {
       error_code ignored;
-      acceptor_.close(ignored);
-      retry_.cancel();
+      for (auto& door : doors_) {
+        door->acceptor.close(ignored);
+        door->retry.cancel();
+      }
     });
     end_connections();
     work_.reset();
@@ -80,43 +72,66 @@ class ServerImpl final : public Server {
     threads_.clear();
   }
 
-  std::uint16_t port() const override {
-    error_code ignored;
-    return acceptor_.local_endpoint(ignored).port();
-  }
+  std::uint16_t port() const override { return port_of(*doors_.front()); }
 
  private:
+  // An address that is listened on.
+  struct Door {
+    explicit Door(asio::io_context& io) : acceptor(io), retry(io) {}
+    tcp::acceptor acceptor;
+    asio::steady_timer retry;
+  };
+
+  static std::uint16_t port_of(const Door& door) {
+    error_code ignored;
+    return door.acceptor.local_endpoint(ignored).port();
+  }
+
+  Result<void> open(Door& door, const std::string& host, std::uint16_t port, std::string_view option) {
+    error_code error;
+    auto address = asio::ip::make_address(host, error);
+    if (error) return fail(Code::InvalidArgument, "{} is no IP address to listen on", host);
+    tcp::endpoint endpoint(address, port);
+    door.acceptor.open(endpoint.protocol(), error);
+    if (!error) door.acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) door.acceptor.bind(endpoint, error);
+    if (!error) door.acceptor.native_non_blocking(true, error);
+    if (!error) door.acceptor.listen(asio::socket_base::max_listen_connections, error);
+    if (error == asio::error::address_in_use) return taken(address.is_v6() ? "[" + host + "]" : host, port, option);
+    if (error) return fail(Code::Unavailable, "cannot listen on {}:{}: {}", host, port, error.message());
+    return {};
+  }
+
   static std::shared_ptr<Shared> make_shared() {
     auto shared = std::make_shared<Shared>();
     shared->io = std::make_shared<asio::io_context>();
     return shared;
   }
 
-  tl::unexpected<Error> taken(bool v6) {
-    const auto& options = shared_->options;
-    auto place = fmt::format("{}:{}", v6 ? "[" + options.address + "]" : options.address, options.port);
-    auto holder = port_holder(options.port);
-    return fail(Code::Unavailable, "{} is taken{}: stop what listens there, or choose another port (--listen ADDRESS:PORT)",
-                place, holder.empty() ? "" : " by " + holder);
+  static tl::unexpected<Error> taken(const std::string& host, std::uint16_t port, std::string_view option) {
+    auto holder = port_holder(port);
+    return fail(Code::Unavailable, "{}:{} is taken{}: stop what listens there, or choose another port ({} ADDRESS:PORT)",
+                host, port, holder.empty() ? "" : " by " + holder, option);
   }
 
-  void accept() {
-    acceptor_.async_wait(tcp::acceptor::wait_read, [this](error_code error) {
+  void accept(Door& door) {
+    door.acceptor.async_wait(tcp::acceptor::wait_read, [this, &door](error_code error) {
       if (shared_->stopping || error == asio::error::operation_aborted) return;
-      int socket = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (socket < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) return accept_later();
-      if (socket >= 0 && has_room()) Connection::start(socket, shared_);
-      else if (socket >= 0) ::close(socket);
-      accept();
+      int socket = ::accept4(door.acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (socket < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) return accept_later(door);
+      if (socket >= 0 && !has_room()) ::close(socket);
+      else if (socket >= 0 && shared_->options.certificates) start_sniffed(socket, shared_);
+      else if (socket >= 0) Connection::start(socket, shared_);
+      accept(door);
     });
   }
 
   // Out of file descriptors or memory: wait until some are free again.
-  void accept_later() {
+  void accept_later(Door& door) {
     log::warn("cannot accept a connection: {}", std::strerror(errno));
-    retry_.expires_after(Millis(100));
-    retry_.async_wait([this](error_code cancelled) {
-      if (!cancelled) accept();
+    door.retry.expires_after(Millis(100));
+    door.retry.async_wait([this, &door](error_code cancelled) {
+      if (!cancelled) accept(door);
     });
   }
 
@@ -140,16 +155,17 @@ class ServerImpl final : public Server {
 
   std::shared_ptr<Shared> shared_ = make_shared();
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(*shared_->io);
-  tcp::acceptor acceptor_{*shared_->io};
-  asio::steady_timer retry_{*shared_->io};
+  std::vector<std::unique_ptr<Door>> doors_;
   std::vector<std::thread> threads_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::listen(ServerOptions options) {
+  const auto address = options.address;
+  const auto port = options.port;
   auto server = std::make_unique<ServerImpl>(std::move(options));
-  TRY_VOID(server->open());
+  TRY_VOID(server->also_listen(address, port, "--listen"));
   return server;
 }
 

@@ -35,9 +35,12 @@ class ResponseWriter {
 };
 using StreamHandler = std::function<void(const Request&, BodyReader&, ResponseWriter&)>;
 
+class TlsCertificates;  // net/tls.h
+
 struct ServerOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;                        // 0 takes a free one
+  std::shared_ptr<TlsCertificates> certificates; // with them every port also speaks TLS: the first byte of a connection tells
   std::size_t threads = 1;
   std::size_t max_body = 16 * 1024 * 1024;       // for plain handlers; more is answered with 413
   std::size_t max_header = 64 * 1024;            // more is answered with 431
@@ -54,6 +57,8 @@ class Server {
  public:
   // Unavailable when the address is taken: the message says by what and how to choose another.
   static Result<std::unique_ptr<Server>> listen(ServerOptions options);
+  // One more address for the same routes, before start(); `option` is named when it is taken. Returns the port.
+  virtual Result<std::uint16_t> also_listen(const std::string& address, std::uint16_t port, std::string_view option) = 0;
   virtual ~Server() = default;
 
   // A prefix matches whole path segments: "/v2" and "/v2/" both match "/v2" and "/v2/a", not "/v2a". "/" matches all; a path
@@ -64,7 +69,7 @@ class Server {
   // Closes the listener, lets running requests finish (at most 5 s, then their connections are cut), joins. Streaming
   // handlers see Unavailable from their reader and writer then, and stop() waits for them to return.
   virtual void stop() = 0;
-  virtual std::uint16_t port() const = 0;
+  virtual std::uint16_t port() const = 0;  // of listen()
 };
 
 }  // namespace watari::net

@@ -20,14 +20,20 @@ namespace {
 constexpr Seconds kTokenLife{12 * 60 * 60};  // as AWS's
 constexpr std::size_t kMaxTags = 50;
 
+// Where a push of this caller arrives. AWS's own form means the same images everywhere here, but only who has just reached the server by an
+// AWS name is known to find it by one; everybody else gets the address.
+std::string registry_host(const Call& call) {
+  const auto name = call.host.substr(0, call.host.find(':'));
+  if (!call.secure || !name.ends_with(".amazonaws.com")) return call.platform.endpoint;
+  return fmt::format("{}.dkr.ecr.{}.amazonaws.com", call.scope.account, call.scope.region);
+}
+
 Repository to_wire(const Call& call, const std::string& name, const oci::RepositorySettings& settings) {
   Repository out;
   out.repositoryArn = repository_arn(call, name);
   out.registryId = call.scope.account;
   out.repositoryName = name;
-  // Where a push arrives. AWS's own form, <account>.dkr.ecr.<region>.amazonaws.com/<name>, means the same image everywhere here, but no
-  // client could push to it without a name server that knows it.
-  out.repositoryUri = call.platform.endpoint + "/" + name;
+  out.repositoryUri = registry_host(call) + "/" + name;
   out.createdAt = settings.created_at;
   out.imageTagMutability = settings.immutable_tags ? "IMMUTABLE" : "MUTABLE";
   out.imageScanningConfiguration = ImageScanningConfiguration{.scanOnPush = false};
@@ -46,7 +52,7 @@ Result<GetAuthorizationTokenResponse> get_authorization_token(Call& call, const 
   AuthorizationData data;
   data.authorizationToken = base64("AWS:" + registry::make_token(key, found->secret, expires_at));
   data.expiresAt = expires_at;
-  data.proxyEndpoint = "http://" + call.platform.endpoint;
+  data.proxyEndpoint = (call.secure ? "https://" : "http://") + registry_host(call);
   GetAuthorizationTokenResponse response;
   response.authorizationData.push_back(std::move(data));
   return response;
