@@ -9,6 +9,8 @@ State::State(store::Database& database)
       services(database, "services"),
       deployments(database, "deployments"),
       tasks(database, "tasks"),
+      alarms(database, "alarms"),
+      functions(database, "functions"),
       load_balancers(database, "load_balancers"),
       listeners(database, "listeners"),
       rules(database, "rules"),
@@ -46,6 +48,10 @@ std::string task_key(const model::Scope& scope, const std::string& cluster, cons
 std::string target_key(const std::string& target_group, const std::string& address, int port) {
   return target_group + "/" + address + ":" + std::to_string(port);
 }
+
+std::string alarm_key(const model::Scope& scope, const std::string& alarm) { return scope_prefix(scope) + alarm; }
+
+std::string function_key(const model::Scope& scope, const std::string& function) { return scope_prefix(scope) + function; }
 
 std::string network_key(const model::Scope& scope, const std::string& id) { return scope_prefix(scope) + id; }
 

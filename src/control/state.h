@@ -2,7 +2,9 @@
 // What should be, and what was last seen: all tables, and how their keys are made. Thread: the control loop only.
 #include <string>
 
+#include "model/alarm.h"
 #include "model/balancing.h"
+#include "model/function.h"
 #include "model/network.h"
 #include "model/service.h"
 #include "model/task.h"
@@ -31,6 +33,8 @@ struct State {
   store::Table<model::Service> services;                 // service_key
   store::Table<model::Deployment> deployments;           // deployment_key: oldest first within a service
   store::Table<model::Task> tasks;                       // task_key
+  store::Table<model::Alarm> alarms;                     // alarm_key
+  store::Table<model::Function> functions;               // function_key
 
   store::Table<model::LoadBalancer> load_balancers;  // ARN
   store::Table<model::Listener> listeners;           // ARN
@@ -62,6 +66,8 @@ std::string target_key(const std::string& target_group, const std::string& addre
 inline std::string target_key(const model::Target& target) {
   return target_key(target.target_group, target.address, target.port);
 }
+std::string alarm_key(const model::Scope& scope, const std::string& alarm);
+std::string function_key(const model::Scope& scope, const std::string& function);
 std::string network_key(const model::Scope& scope, const std::string& id);
 
 }  // namespace watari::control

@@ -56,13 +56,18 @@ struct HookRun {
   std::string id;
   std::size_t hook = 0;  // index in the configuration's hooks
   Stage stage = Stage::PreScaleUp;
+  int stage_number = 0;  // Deployment::stage_number it belongs to: some stages are reached again and again
   HookStatus status = HookStatus::InProgress;
   std::string task;    // id, when it runs as a task
   std::string reason;  // why it failed: HTTP status, exit code, the hook's words
   Time started_at{}, call_at{};  // call_at: not called (again) before
   Time expires_at{};
   std::optional<Time> finished_at;
-  WATARI_FIELDS(HookRun, id, hook, stage, status, task, reason, started_at, call_at, expires_at, finished_at)
+  bool called = false;  // in CodeDeploy's way: it was told, and is to answer by itself
+  int attempts = 0;     // calls in a row that reached nobody
+  std::string details;  // JSON that it gave with its last answer, handed to it with the next call
+  WATARI_FIELDS(HookRun, id, hook, stage, stage_number, status, task, reason, started_at, call_at, expires_at, finished_at,
+                called, attempts, details)
 };
 
 struct DeploymentAlarms {

@@ -150,6 +150,7 @@ struct Deployment {
   DeploymentStatus status = DeploymentStatus::Pending;
   Stage stage = Stage::ReconcileService;
   Time stage_since{};
+  int stage_number = 0;          // counts the stages that were entered
   double production_weight = 0;  // percent of production traffic that the target has
   Time weight_since{};           // when it was set
   Seconds timeout{1800};         // it fails when it takes longer
@@ -161,10 +162,11 @@ struct Deployment {
   Time created_at{}, updated_at{};
   std::optional<Time> started_at, finished_at;
   std::vector<HookRun> hook_runs;               // oldest first
+  bool returned = false;                        // on the way back: all traffic is the source's again
   std::optional<CodeDeployment> code_deploy;    // made by CodeDeploy
-  WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since,
+  WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since, stage_number,
                 production_weight, weight_since, timeout, reason, failed_tasks, failure_threshold, rollback_id, rollback_started_at,
-                created_at, updated_at, started_at, finished_at, hook_runs, code_deploy)
+                created_at, updated_at, started_at, finished_at, hook_runs, returned, code_deploy)
 };
 
 }  // namespace watari::model
