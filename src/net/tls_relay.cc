@@ -16,6 +16,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include <cerrno>
+#include <optional>
+
 #include "base/log.h"
 #include "net/tls.h"
 
@@ -51,8 +54,9 @@ class TlsRelay final : public Connection {
   void cut() override { ::shutdown(fd_, SHUT_RDWR); }
 
   awaitable<void> run() {
-    if (!co_await first_byte()) co_return;
-    if (!is_tls()) {
+    auto first = co_await first_byte();
+    if (!first) co_return;
+    if (*first != kTlsHandshake) {
       fd_ = -1;  // it is another's from now on
       Connection::start(outer_.next_layer().release(), shared_);
       co_return;
@@ -96,16 +100,19 @@ class TlsRelay final : public Connection {
     });
   }
 
-  awaitable<bool> first_byte() {
+  // Left where it is; nothing when the client goes away or says nothing. A wait may end with nothing to read.
+  awaitable<std::optional<unsigned char>> first_byte() {
     limit(shared_->options.idle_time);
-    auto [error] = co_await outer_.next_layer().async_wait(tcp::socket::wait_read, kTuple);
+    std::optional<unsigned char> first;
+    while (!first && !shared_->stopping) {
+      auto [error] = co_await outer_.next_layer().async_wait(tcp::socket::wait_read, kTuple);
+      unsigned char byte = 0;
+      auto count = error ? 0 : ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+      if (count > 0) first = byte;
+      else if (count == 0 || (errno != EAGAIN && errno != EINTR)) break;
+    }
     timer_.cancel();
-    co_return !error && !shared_->stopping;
-  }
-
-  bool is_tls() {
-    unsigned char first = 0;
-    return ::recv(fd_, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first == kTlsHandshake;
+    co_return first;
   }
 
   bool open_inner() {
