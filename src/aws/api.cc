@@ -79,7 +79,7 @@ void run(Work& work, const Operation& operation, Platform& platform) {
   auto request = read_request(service, operation, work.request);
   if (!request) return work.fail(request.error());
   Call call{{work.caller.principal.account, work.caller.region}, operation.name, work.id, work.caller.principal.arn, work.now, platform, *request,
-            std::string(work.request.headers.get("host")), work.request.secure};
+            std::string(work.request.headers.get("host")), work.request.secure, work.caller.principal.user_id};
   auto answer = [&]() -> Result<codec::Json> {
     try {
       return operation.run(operation, call, *request);

@@ -131,6 +131,14 @@ Result<void> check_covers(const net::Request& request, const Claim& claim) {
   return {};
 }
 
+// Of temporary keys. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html
+std::string session_token(const net::Request& request) {
+  if (auto header = request.headers.find("x-amz-security-token")) return std::string(*header);
+  for (const auto& [name, value] : net::parse_query(request.query, false))
+    if (name == "X-Amz-Security-Token") return value;
+  return "";
+}
+
 bool same(std::string_view a, std::string_view b) {
   unsigned difference = a.size() == b.size() ? 0 : 1;
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
@@ -148,7 +156,9 @@ std::string claimed_service(const net::Request& request) {
 Result<Caller> authenticate(const net::Request& request, const Credentials& credentials, Time now) {
   TRY(auto claim, read_claim(request));
   auto key = credentials.find(claim.access_key_id);
-  if (!key) return refuse("InvalidClientTokenId", "The security token included in the request is invalid.");
+  if (!key) {
+    TRY(key, credentials.find_session(claim.access_key_id, session_token(request), now));
+  }
   TRY_VOID(check_time(claim, now));
   TRY_VOID(check_covers(request, claim));
   claim.covered.payload_sha256 = sha256_hex(request.body);

@@ -21,6 +21,7 @@ struct Call {
   const codec::Json& request;  // members as they were sent, by their model names
   std::string host{};   // by which name the caller reached the server, and whether by HTTPS
   bool secure = false;
+  std::string user_id{};  // of the caller: the account of root, "AROA…:name" of a role's session
 
   // Was the top-level member sent? Lists and maps are plain members, so this tells "loadBalancers": [] from its absence.
   bool given(std::string_view member) const { return request.has(member) && !request[member].is_null(); }

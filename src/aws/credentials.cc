@@ -11,13 +11,20 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/digest.h"
 #include "base/id.h"
 #include "base/strings.h"
+#include "codec/json.h"
 
 namespace watari::aws {
 namespace {
 
 constexpr std::string_view kAccount = "123456789012";
+
+std::string new_key_id(std::string id) {
+  for (char c : random_hex(16)) id += c >= 'a' ? static_cast<char>(c - 'a' + 'A') : static_cast<char>(c - '0' + 'G');
+  return id;
+}
 
 std::string from_environment(const char* name) {
   const char* value = std::getenv(name);
@@ -78,8 +85,7 @@ Result<Credentials> Credentials::open(const std::string& root) {
   if (id.empty() != secret.empty())
     return fail(Code::InvalidArgument, "set both WATARI_ROOT_ACCESS_KEY_ID and WATARI_ROOT_SECRET_ACCESS_KEY, or neither");
   if (id.empty()) {
-    id = "AKIA";
-    for (char c : random_hex(16)) id += c >= 'a' ? static_cast<char>(c - 'a' + 'A') : static_cast<char>(c - '0' + 'G');
+    id = new_key_id("AKIA");
     secret = random_hex(40);
   }
   TRY_VOID(write_private(path, fmt::format("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", id, secret)));
@@ -90,6 +96,36 @@ std::optional<Credentials::Key> Credentials::find(std::string_view access_key_id
   if (access_key_id != access_key_id_) return std::nullopt;
   std::string account(kAccount);
   return Key{secret_, Principal{account, account, "arn:aws:iam::" + account + ":root"}};
+}
+
+std::string Credentials::seal(std::string_view purpose, std::string_view text) const {
+  std::span key(reinterpret_cast<const std::uint8_t*>(secret_.data()), secret_.size());
+  return hex(hmac_sha256(key, fmt::format("watari-session-{}\n{}", purpose, text)));
+}
+
+Credentials::Session Credentials::make_session(const Principal& principal, Time expires_at) const {
+  Session out{.access_key_id = new_key_id("ASIA"), .expires_at = expires_at};
+  auto claims = codec::Json::object({{"key", out.access_key_id}, {"account", principal.account}, {"user", principal.user_id},
+                                     {"arn", principal.arn}, {"until", expires_at.time_since_epoch().count()}});
+  auto body = base64(claims.dump());
+  out.secret = seal("secret", body).substr(0, 40);
+  out.token = body + "." + seal("token", body);
+  return out;
+}
+
+Result<Credentials::Key> Credentials::find_session(std::string_view access_key_id, std::string_view token, Time now) const {
+  auto refuse = [](const char* reason, const char* message) { return fail(Error{Code::Unauthenticated, message, reason}); };
+  constexpr auto kInvalid = "The security token included in the request is invalid.";
+  auto dot = token.find('.');
+  std::string text;
+  if (dot == std::string_view::npos || seal("token", token.substr(0, dot)) != token.substr(dot + 1) ||
+      !base64_decode(token.substr(0, dot), text))
+    return refuse("InvalidClientTokenId", kInvalid);
+  TRY(auto claims, codec::parse_json(text));
+  if (claims["key"].as_string() != access_key_id) return refuse("InvalidClientTokenId", kInvalid);
+  if (now >= Time(Millis(claims["until"].as_int()))) return refuse("ExpiredToken", "The security token included in the request is expired");
+  return Key{seal("secret", token.substr(0, dot)).substr(0, 40),
+             Principal{claims["account"].as_string(), claims["user"].as_string(), claims["arn"].as_string()}};
 }
 
 }  // namespace watari::aws

@@ -1,9 +1,12 @@
 #pragma once
-// The access keys that may sign requests. So far the root user's, kept in ROOT/credentials, which is at the same time an AWS
-// shared-credentials file that clients can be pointed at. Immutable after open(); copies are cheap; any thread.
+// The access keys that may sign requests: the root user's, kept in ROOT/credentials, which is at the same time an AWS
+// shared-credentials file that clients can be pointed at, and temporary ones of assumed roles, which are kept nowhere: their
+// session token says whose they are and until when, under an HMAC of the root key's secret. Immutable after open(); copies are
+// cheap; any thread.
 #include <optional>
 #include <string>
 
+#include "base/clock.h"
 #include "base/result.h"
 
 namespace watari::aws {
@@ -28,9 +31,19 @@ class Credentials {
   };
   std::optional<Key> find(std::string_view access_key_id) const;
 
+  struct Session {
+    std::string access_key_id, secret, token;
+    Time expires_at{};
+  };
+  Session make_session(const Principal& principal, Time expires_at) const;
+  // The key of a session: InvalidClientTokenId when the token is not ours or of another key, ExpiredToken after its end.
+  Result<Key> find_session(std::string_view access_key_id, std::string_view token, Time now) const;
+
   const std::string& access_key_id() const { return access_key_id_; }
 
  private:
+  std::string seal(std::string_view purpose, std::string_view text) const;
+
   std::string access_key_id_;
   std::string secret_;
 };

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/balancing.h"
 #include "control/network.h"
+#include "control/scaling.h"
 #include "plan/reconcile.h"
 
 namespace watari::control {
@@ -23,6 +24,7 @@ constexpr Seconds kNameDrain{3};
 Result<void> Control::Evaluation::decide() {
   auto decided = control.commit([&]() -> Result<void> {
     absorb_inbox();
+    keep_capacity(control);
     plan_services();
     keep_books();
     collect_garbage();

@@ -20,7 +20,9 @@ State::State(store::Database& database)
       subnets(database, "subnets"),
       security_groups(database, "security_groups"),
       network_interfaces(database, "network_interfaces"),
-      regions(database, "regions") {}
+      regions(database, "regions"),
+      roles(database, "roles"),
+      scalable_targets(database, "scalable_targets") {}
 
 std::string cluster_key(const model::Scope& scope, const std::string& cluster) { return scope_prefix(scope) + cluster; }
 

@@ -6,6 +6,8 @@
 #include "model/balancing.h"
 #include "model/function.h"
 #include "model/network.h"
+#include "model/role.h"
+#include "model/scaling.h"
 #include "model/service.h"
 #include "model/task.h"
 #include "model/task_definition.h"
@@ -47,6 +49,9 @@ struct State {
   store::Table<model::SecurityGroup> security_groups;  // network_key
   store::Table<model::NetworkInterface> network_interfaces;  // network_key of "<subnet>/<address>"
   store::Table<Region> regions;                              // Scope::key()
+
+  store::Table<model::Role> roles;                       // "<account>/<name>": IAM has no regions
+  store::Table<model::ScalableTarget> scalable_targets;  // service_key
 };
 
 // Keys begin with the scope ("123456789012/us-east-1/"), so that a prefix lists an account's objects in a region.

@@ -38,6 +38,17 @@ TEST(Authenticate, KnowsTheRootUserByItsKey) {
   EXPECT_EQ(caller->service, "ecs");
 }
 
+TEST(Authenticate, KnowsASessionUntilItEnds) {
+  auto session = kCredentials.make_session({"123456789012", "AROA1:me", "arn:aws:sts::123456789012:assumed-role/deploy/me"}, kNow + Seconds(60));
+  auto key = kCredentials.find_session(session.access_key_id, session.token, kNow);
+  ASSERT_TRUE(key) << key.error().message;
+  EXPECT_EQ(key->secret, session.secret);
+  EXPECT_EQ(key->principal.arn, "arn:aws:sts::123456789012:assumed-role/deploy/me");
+  EXPECT_EQ(kCredentials.find_session(session.access_key_id, session.token, kNow + Seconds(60)).error().reason, "ExpiredToken");
+  Credentials others("AKIA1", "another secret");
+  EXPECT_EQ(others.find_session(session.access_key_id, session.token, kNow).error().reason, "InvalidClientTokenId");
+}
+
 TEST(Authenticate, RefusesWhatWasChangedAfterSigning) {
   auto body = signed_request();
   body.body = "{ }";
