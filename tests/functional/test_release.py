@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 from load import Load
-from server import REPO, Server, free_port
+from server import REPO, Server, free_port, processes_of
 
 
 class Hello:
@@ -144,21 +144,6 @@ def test_the_daemon_may_be_killed_at_any_time_of_a_release(hello):
     result = run_under_load(hello, releases)
     assert result["failed"] == 0, (seed, result)
     hello.wait_until_steady()
-
-
-def processes_of(root_id, name):
-    """Pids of processes called `name` whose command line or cgroup mentions this server's root id."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if (entry / "comm").read_text().strip() == name and (root_id in command or root_id in (entry / "cgroup").read_text()):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
 
 
 def test_a_killed_shim_haproxy_or_container_is_recovered_from(hello):

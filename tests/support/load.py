@@ -31,6 +31,7 @@ class Load:
         self.sent = 0
         self.latencies, self.failures, self.bodies = [], collections.Counter(), collections.Counter()
         self.first_failures = []
+        self.failed_requests = []  # (when its connection was opened, when it began, when it failed, kind), monotonic seconds
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
 
     def start(self):
@@ -71,10 +72,13 @@ class Load:
             connection = self._request(connection)
 
     def _request(self, connection):
-        begin = time.monotonic()
+        begin = opened = time.monotonic()
         kind = None
         try:
-            connection = connection or http.client.HTTPConnection(self.address, self.port, timeout=30)
+            if connection is None:
+                connection = http.client.HTTPConnection(self.address, self.port, timeout=30)
+                connection.opened = begin
+            opened = connection.opened
             connection.request(self.method, self.target, body=self.body, headers=self.headers)
             answer = connection.getresponse()
             body = answer.read()
@@ -96,6 +100,7 @@ class Load:
                     self.bodies[body[:80].decode(errors="replace").strip()] += 1
             else:
                 self.failures[kind] += 1
+                self.failed_requests.append((opened, begin, end, f"{kind} {detail}"))
                 if len(self.first_failures) < 10:
                     self.first_failures.append({"at_s": round(end - self.began, 3), "took_s": round(end - begin, 3), "kind": kind, "detail": detail})
         return connection

@@ -27,6 +27,21 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def processes_of(owner, name):
+    """Pids of processes called `name` whose command line or cgroup mentions `owner`: a server's root id, or a task's id."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if (entry / "comm").read_text().strip() == name and (owner in command or owner in (entry / "cgroup").read_text()):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
 class Server:
     """`with Server() as server:` starts `watari serve`; leaving the block stops it and takes down all that it ran."""
 
