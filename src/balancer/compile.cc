@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "balancer/listening.h"
 #include "base/digest.h"
 #include "base/strings.h"
 
@@ -95,7 +96,8 @@ struct Compiler {
     }
     auto& out = plan.frontends;
     out += fmt::format("frontend port-{}\n", port);
-    for (const auto& address : options.addresses) out += fmt::format("  bind {}:{}\n", address, port);
+    for (std::size_t i = 0; i < options.addresses.size(); ++i)
+      out += fmt::format("  bind \"fd@${{{}}}\"  # {}:{}\n", listening_variable(port, i), options.addresses[i], port);
     out += fmt::format("  bind unix@{}/relay-{}.sock mode 600 accept-proxy\n", options.run_directory, port);
     out += fmt::format("  timeout client {}s\n  timeout http-keep-alive {}s\n  timeout http-request {}s\n", idle, idle, idle);
     if ((choose + actions).contains("txn.host")) out += "  http-request set-var(txn.host) req.hdr(host),host_only,lower\n";

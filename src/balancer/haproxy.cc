@@ -37,7 +37,7 @@ std::string state_commands(const std::string& backend, std::size_t index, const 
 }  // namespace
 
 Haproxy::Haproxy(const Options& options)
-    : options_(options), addresses_(bind_addresses(options.address)) {}
+    : options_(options), addresses_(bind_addresses(options.address)), sockets_(addresses_) {}
 
 void Haproxy::adopt() {
   auto found = Process::find(options_.run_directory);
@@ -77,8 +77,7 @@ void Haproxy::adopt() {
   }
   for (const auto& line : split(process_->command("show map " + options_.run_directory + "/splits.map").value_or(""), '\n'))
     if (auto words = split(line, ' '); words.size() == 3) splits_[words[1]] = words[2];
-  auto configuration = read_file(fmt::format("{}/haproxy-{}.cfg", options_.run_directory, process_->number())).value_or("");
-  for (int port : ports_of(configuration)) ports_.insert(port);
+  sockets_.adopt(process_->pidfd());
   log::info("load balancer: adopted HAProxy with {} backends", tables_.size());
 }
 
@@ -93,7 +92,7 @@ CompileOptions Haproxy::examine(const Snapshot& snapshot) {
       options.namespaces[vpc] = fmt::format("{} {}:{}", name, info.st_dev, info.st_ino);
   }
   for (const auto& listener : snapshot.listeners) {
-    if (ports_.contains(listener.port) && running()) continue;
+    if (sockets_.holds(listener.port)) continue;
     if (options.closed_ports.contains(listener.port)) continue;
     if (auto free = port_is_free(addresses_, listener.port); !free) {
       options.closed_ports.insert(listener.port);
@@ -191,6 +190,7 @@ void Haproxy::sweep() {
 }
 
 void Haproxy::stop(std::chrono::milliseconds limit) {
+  sockets_.keep({});
   if (process_) retire(std::move(process_));
   for (auto end = Steady::now() + limit; !replaced_.empty() && Steady::now() < end;
        std::this_thread::sleep_for(std::chrono::milliseconds(20)))
@@ -203,7 +203,6 @@ void Haproxy::stop(std::chrono::milliseconds limit) {
     std::error_code ignored;
     std::filesystem::remove(entry.path(), ignored);
   }
-  ports_.clear();
   splits_.clear();
   generation_.clear();
 }
@@ -218,7 +217,9 @@ Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
   auto configuration = render(plan, tables_, generation, options_.run_directory, number);
   bool again = running();
   if (process_ && !again) process_->remove_files();
-  TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, again ? process_.get() : nullptr));
+  TRY_VOID(sockets_.open(plan.ports));
+  TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, sockets_.inherited()));
+  sockets_.keep(plan.ports);
   if (again) retire(std::move(process_));
   // Until now the old process chose among the old targets.
   for (auto& [name, table] : tables_)
@@ -228,8 +229,7 @@ Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
   number_ = number;
   generation_ = generation;
   splits_ = plan.splits;
-  ports_ = plan.ports;
-  log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", ports_.size(),
+  log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", plan.ports.size(),
             plan.backends.size());
   return {};
 }
@@ -238,7 +238,6 @@ Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   if (snapshot.listeners.empty()) {
     stop(std::chrono::seconds(5));
     tables_.clear();
-    ports_.clear();
     return {};
   }
   auto plan = compile(snapshot, examine(snapshot));

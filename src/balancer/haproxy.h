@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "balancer/compile.h"
+#include "balancer/listening.h"
 #include "balancer/process.h"
 #include "balancer/slots.h"
 #include "balancer/socket.h"
@@ -30,7 +31,7 @@ class Haproxy {
 
   bool running() const { return process_ && !process_->ended(); }
   int pidfd() const { return process_ ? process_->pidfd() : -1; }
-  const std::set<int>& ports() const { return ports_; }
+  std::set<int> ports() const { return sockets_.ports(); }
   // Something that should be is left out for now (a port that is taken, a namespace that does not exist yet).
   bool incomplete() const { return incomplete_; }
 
@@ -52,13 +53,13 @@ class Haproxy {
 
   Options options_;
   std::vector<std::string> addresses_;
+  ListeningSockets sockets_;
   std::unique_ptr<Process> process_;                // the newest one: it listens
   std::vector<std::unique_ptr<Process>> replaced_;  // finishing their requests
   int number_ = 0;                                  // of the last process
   Plan plan_;
   std::map<std::string, SlotTable> tables_;  // by backend name
   std::map<std::string, std::string> splits_;  // as HAProxy has them
-  std::set<int> ports_;                        // as HAProxy has them
   std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
   bool incomplete_ = false;
   std::set<std::string> complaints_;

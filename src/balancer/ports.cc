@@ -16,33 +16,6 @@ namespace watari::balancer {
 
 namespace {
 
-// 0, or errno of bind. SO_REUSEADDR ignores connections that are only being waited out; SO_REUSEPORT is left off, since
-// another HAProxy (which sets it) must count as a holder.
-int try_bind(const std::string& address, int port) {
-  bool six = address.starts_with("[");
-  int fd = ::socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return errno;
-  int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  int result = EINVAL;
-  if (six) {
-    ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    sockaddr_in6 name{};
-    name.sin6_family = AF_INET6;
-    name.sin6_port = htons(static_cast<std::uint16_t>(port));
-    if (::inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &name.sin6_addr) == 1)
-      result = ::bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0 ? 0 : errno;
-  } else {
-    sockaddr_in name{};
-    name.sin_family = AF_INET;
-    name.sin_port = htons(static_cast<std::uint16_t>(port));
-    if (::inet_pton(AF_INET, address.c_str(), &name.sin_addr) == 1)
-      result = ::bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0 ? 0 : errno;
-  }
-  ::close(fd);
-  return result;
-}
-
 std::set<std::string> listening_inodes(int port) {
   std::set<std::string> inodes;
   auto suffix = fmt::format(":{:04X}", port);
@@ -77,15 +50,42 @@ std::string holder_of(int port) {
 
 }  // namespace
 
+int bind_tcp(const std::string& address, int port, sys::Fd& out) {
+  bool six = address.starts_with("[");
+  sys::Fd fd(::socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return errno;
+  int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  int result = EINVAL;
+  if (six) {
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    sockaddr_in6 name{};
+    name.sin6_family = AF_INET6;
+    name.sin6_port = htons(static_cast<std::uint16_t>(port));
+    if (::inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &name.sin6_addr) == 1)
+      result = ::bind(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0 ? 0 : errno;
+  } else {
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_port = htons(static_cast<std::uint16_t>(port));
+    if (::inet_pton(AF_INET, address.c_str(), &name.sin_addr) == 1)
+      result = ::bind(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0 ? 0 : errno;
+  }
+  if (result == 0) out = std::move(fd);
+  return result;
+}
+
 std::vector<std::string> bind_addresses(const std::string& address) {
-  if (address == "127.0.0.1" && try_bind("[::1]", 0) == 0) return {address, "[::1]"};
+  sys::Fd any;
+  if (address == "127.0.0.1" && bind_tcp("[::1]", 0, any) == 0) return {address, "[::1]"};
   if (address.contains(':') && !address.starts_with("[")) return {"[" + address + "]"};
   return {address};
 }
 
 Result<void> port_is_free(const std::vector<std::string>& addresses, int port) {
   for (const auto& address : addresses) {
-    int error = try_bind(address, port);
+    sys::Fd socket;
+    int error = bind_tcp(address, port, socket);
     if (error == EADDRINUSE)
       return fail(Code::AlreadyExists, "port {} on {} is held by {}; stop it or choose another listener port", port, address,
                   holder_of(port));

@@ -15,6 +15,7 @@
 #include "balancer/socket.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "sys/fd.h"
 
 extern char** environ;
 
@@ -26,19 +27,34 @@ std::string file(const std::string& directory, const char* kind, int number, con
   return fmt::format("{}/{}-{}{}", directory, kind, number, end);
 }
 
-// Runs a command with its output in `output`; waits for its end.
-Result<int> run_command(std::vector<std::string> argv, const std::string& output) {
+// Runs a command with its output in `output` and the sockets under the numbers that their environment variables tell; waits
+// for its end.
+Result<int> run_command(std::vector<std::string> argv, const std::string& output,
+                        const std::vector<std::pair<std::string, int>>& sockets) {
+  constexpr int kFirst = 3;
+  const int end = kFirst + static_cast<int>(sockets.size());
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-  std::vector<char*> arguments;
+  std::vector<std::string> variables;
+  std::vector<sys::Fd> copies;  // above the numbers that the child gives them, so that no copy overwrites another's source
+  for (const auto& [name, socket] : sockets) {
+    int number = kFirst + static_cast<int>(copies.size());
+    copies.emplace_back(::fcntl(socket, F_DUPFD_CLOEXEC, end));
+    posix_spawn_file_actions_adddup2(&actions, copies.back().get(), number);
+    variables.push_back(fmt::format("{}={}", name, number));
+  }
+  posix_spawn_file_actions_addclosefrom_np(&actions, end);
+  std::vector<char*> arguments, environment;
   for (auto& argument : argv) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
+  for (char** variable = environ; *variable; ++variable) environment.push_back(*variable);
+  for (auto& variable : variables) environment.push_back(variable.data());
+  environment.push_back(nullptr);
   pid_t pid = 0;
-  int error = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
+  int error = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return fail(Code::FailedPrecondition, "run {}: {}; install the haproxy package", argv[0], std::strerror(error));
   int status = 0;
@@ -129,16 +145,13 @@ std::vector<std::unique_ptr<Process>> Process::find(const std::string& directory
 }
 
 Result<std::unique_ptr<Process>> Process::start(const std::string& directory, const std::string& haproxy, int number,
-                                                const std::string& configuration, const Process* predecessor) {
+                                                const std::string& configuration,
+                                                const std::vector<std::pair<std::string, int>>& sockets) {
   auto text = file(directory, "haproxy", number, ".cfg"), log = file(directory, "haproxy", number, ".log");
   TRY_VOID(write_file(text, configuration));
   std::vector<std::string> argv = {haproxy, "-D", "-f", text, "-p", file(directory, "haproxy", number, ".pid")};
-  if (predecessor) {
-    argv.push_back("-x");
-    argv.push_back(file(directory, "admin", predecessor->number(), ".sock"));
-  }
   // With -D it returns when the process in the background listens, or with the reason why it cannot.
-  TRY(int started, run_command(std::move(argv), log));
+  TRY(int started, run_command(std::move(argv), log, sockets));
   auto words = [&] { return std::string(trim(read_file(log).value_or(""))); };
   if (started != 0) {
     auto refused = fail(Code::Unavailable, "HAProxy does not start with {}/refused.cfg: {}", directory, words());

@@ -4,8 +4,8 @@
 //
 // Why not HAProxy's master and SIGUSR2: a worker that was told to stop closes its network namespaces (netns_sig_stop in
 // src/namespace.c), and the last request on a keep-alive connection fails with 503. So a reload starts process N+1, which
-// takes over the listening sockets of N (`-x`); then N stops listening, and relays what still comes over its connections to
-// N+1 until the last one has closed. Used by the balancer thread only.
+// listens on the same sockets (listening.h); then N stops listening, and relays what still comes over its connections to N+1
+// until the last one has closed. Used by the balancer thread only.
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,10 +16,11 @@ namespace watari::balancer {
 
 class Process {
  public:
-  // Starts it; returns when it listens. With `predecessor`, takes over its listening sockets; that one is not touched.
-  // Unavailable with HAProxy's words when it refuses the text or cannot bind: nothing has changed then.
+  // Starts it with the sockets of ListeningSockets::inherited(); returns when it accepts connections.
+  // Unavailable with HAProxy's words when it refuses the text: nothing has changed then.
   static Result<std::unique_ptr<Process>> start(const std::string& directory, const std::string& haproxy, int number,
-                                                const std::string& configuration, const Process* predecessor);
+                                                const std::string& configuration,
+                                                const std::vector<std::pair<std::string, int>>& sockets);
   // Those that pid files in the directory name and that run its configurations, by number.
   static std::vector<std::unique_ptr<Process>> find(const std::string& directory);
   // Of the newest configuration, whether or not its process came up.
