@@ -20,12 +20,13 @@ class Model:
         self.operations = document["operations"]
 
     @property
-    def protocol(self):
-        protocols = self.meta.get("protocols", [self.meta["protocol"]])
-        for known in ("json", "query", "ec2"):
-            if known in protocols:
-                return known
-        raise Wrong(f"{self.meta['serviceId']}: protocols {protocols} are not supported")
+    def protocols(self):
+        """All that we can speak it in."""
+        named = self.meta.get("protocols", [self.meta["protocol"]])
+        known = [ours for ours, theirs in (("json", "json"), ("query", "query"), ("ec2", "ec2"), ("cbor", "smithy-rpc-v2-cbor")) if theirs in named]
+        if not known:
+            raise Wrong(f"{self.meta['serviceId']}: protocols {named} are not supported")
+        return known
 
     def input_of(self, operation):
         return self._io(operation, "input")

@@ -37,7 +37,7 @@ def page():
     services = load_all(REPO)
     text = [HEAD + "| service | operations | of AWS's | protocol |", "|---|---|---|---|"]
     for service, (model, listing) in services.items():
-        text.append(f"| [{service}](#{service}) | {len(listing.operations)} | {len(model.operations)} | {model.protocol} |")
+        text.append(f"| [{service}](#{service}) | {len(listing.operations)} | {len(model.operations)} | {', '.join(model.protocols)} |")
     for service, (model, listing) in services.items():
         title = model.meta.get("serviceFullName") or model.meta["serviceId"]
         text += ["", f"## {service}", "", f"{title}, API version {model.meta['apiVersion']}."]

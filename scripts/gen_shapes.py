@@ -130,7 +130,7 @@ class Generator:
             if kind == "list":
                 flat = shape.get("flattened", False)
                 name = reference.get("locationName", "member")
-                incoming = "" if flat or self.model.protocol == "ec2" else name
+                incoming = "" if flat or "ec2" in self.model.protocols else name
                 fields.append(f".element_in = {quoted(incoming)}, .element_out = {quoted('' if flat else name)}")
         if shape.get("enum"):
             out.append(f"constexpr std::string_view e_{shape_name}[] = {{{', '.join(map(quoted, shape['enum']))}}};")
@@ -161,7 +161,7 @@ class Generator:
         out.append(f"constexpr Shape {symbol} = {{.kind = Kind::Structure, .name = {quoted(name)}{span}}};")
 
     def query_in(self, member, ref):
-        if self.model.protocol != "ec2":
+        if "ec2" not in self.model.protocols:
             return ref.get("locationName", member)
         name = ref.get("queryName") or ref.get("locationName") or member
         return ref["queryName"] if "queryName" in ref else name[0].upper() + name[1:]
@@ -186,7 +186,7 @@ class Generator:
             for ref in self.model.operations[operation].get("errors", ()):
                 shape = self.model.shapes[ref["shape"]]
                 info = shape.get("error", {})
-                code = info.get("code", ref["shape"]) if self.model.protocol != "json" else ref["shape"]
+                code = info.get("code", ref["shape"]) if {"query", "ec2"} & set(self.model.protocols) else ref["shape"]
                 status = info.get("httpStatusCode", 500 if shape.get("fault") else 400)
                 if code != ref["shape"] or status != 400:
                     found[ref["shape"]] = (code, status)
@@ -227,11 +227,12 @@ class Generator:
                 "constexpr Operation kOperations[] = {", *rows, "};"]
         if errors:
             text += ["constexpr ModelError kErrors[] = {", *errors, "};"]
-        protocol = self.model.protocol.capitalize()
+        protocols = ", ".join(f"Protocol::{protocol.capitalize()}" for protocol in self.model.protocols)
+        text += [f"constexpr Protocol kProtocols[] = {{{protocols}}};"]
         text += ["", "}  // namespace", "", f"extern const Service k_{self.namespace};", f"constinit const Service k_{self.namespace} = {{",
                  f"    .name = {quoted(self.service)},",
                  f"    .signing_name = {quoted(meta.get('signingName') or meta['endpointPrefix'])},",
-                 f"    .protocol = Protocol::{protocol},", f"    .target_prefix = {quoted(meta.get('targetPrefix', ''))},",
+                 "    .protocols = kProtocols,", f"    .target_prefix = {quoted(meta.get('targetPrefix', ''))},",
                  f"    .api_version = {quoted(meta['apiVersion'])},", f"    .xml_namespace = {quoted(meta.get('xmlNamespace', ''))},",
                  f"    .validation_code = {quoted(self.listing.validation)},", "    .operations = kOperations,",
                  f"    .errors = {'kErrors' if errors else '{}'},", "};", "", "}  // namespace watari::aws"]

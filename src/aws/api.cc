@@ -45,26 +45,31 @@ std::string new_request_id() {
   return digits;
 }
 
+const Service* find_service(Protocol protocol, std::string_view target_prefix) {
+  for (const auto* service : services())
+    if (service->speaks(protocol) && service->target_prefix == target_prefix) return service;
+  return nullptr;
+}
+
 Target find_target(const net::Request& request, const std::string& signing_name) {
   Target target;
+  if (auto path = rpc_path(request.path)) return {Protocol::Cbor, find_service(Protocol::Cbor, path->service), std::string(path->operation)};
   if (auto header = request.headers.find("x-amz-target")) {
     target.protocol = Protocol::Json;
     auto dot = header->rfind('.');
     auto prefix = header->substr(0, dot);
     if (dot != std::string_view::npos) target.operation = std::string(header->substr(dot + 1));
-    for (const auto* service : services())
-      if (service->protocol == Protocol::Json && service->target_prefix == prefix) target.service = service;
+    target.service = find_service(Protocol::Json, prefix);
     return target;
   }
   auto parameters = parameters_of(request);
   target.operation = parameter(parameters, "Action");
   auto version = parameter(parameters, "Version");
   for (const auto* service : services())
-    if (service->protocol != Protocol::Json && service->signing_name == signing_name &&
-        (version.empty() || service->api_version == version))
-      target.service = service;
-  if (target.service) target.protocol = target.service->protocol;
-  else if (signing_name == "ec2") target.protocol = Protocol::Ec2;
+    for (auto protocol : {Protocol::Query, Protocol::Ec2})
+      if (service->speaks(protocol) && service->signing_name == signing_name && (version.empty() || service->api_version == version))
+        target.service = service;
+  if (signing_name == "ec2") target.protocol = Protocol::Ec2;
   return target;
 }
 
@@ -76,7 +81,7 @@ Error unknown_operation(const Target& target) {
 
 void run(Work& work, const Operation& operation, Platform& platform) {
   const auto& service = *work.target.service;
-  auto request = read_request(service, operation, work.request);
+  auto request = read_request(work.target.protocol, operation, work.request);
   if (!request) return work.fail(request.error());
   Call call{{work.caller.principal.account, work.caller.region}, operation.name, work.id, work.caller.principal.arn, work.now, platform, *request,
             std::string(work.request.headers.get("host")), work.request.secure, work.caller.principal.user_id};
@@ -88,7 +93,7 @@ void run(Work& work, const Operation& operation, Platform& platform) {
     }
   }();
   if (!answer) return work.fail(answer.error());
-  work.reply(write_reply(service, operation, *answer, work.id, work.request.headers.get("content-type")));
+  work.reply(write_reply(work.target.protocol, service, operation, *answer, work.id, work.request.headers.get("content-type")));
 }
 
 void accept(Work work, Platform& platform, const Credentials& credentials) {
@@ -113,7 +118,8 @@ void accept(Work work, Platform& platform, const Credentials& credentials) {
 net::Handler make_api(Platform& platform, Credentials credentials) {
   return [&platform, credentials = std::move(credentials)](net::Request request, net::Reply reply) {
     Work work{std::move(request), std::move(reply), new_request_id(), {}, {}, platform.clock.now()};
-    if (work.request.path != "/" || (work.request.method != "POST" && work.request.method != "GET")) {
+    bool known = work.request.path == "/" || rpc_path(work.request.path);
+    if (!known || (work.request.method != "POST" && work.request.method != "GET")) {
       work.reply(net::Response{404, {}, "no such page; AWS requests go to POST /\n"});
       return;
     }

@@ -48,8 +48,14 @@ Common by_code(Code code) {
 }
 
 const Form& pick(const Common& common, Protocol protocol) {
-  if (protocol == Protocol::Json) return common.json;
+  if (protocol == Protocol::Json || protocol == Protocol::Cbor) return common.json;
   return protocol == Protocol::Query ? common.query : common.ec2;
+}
+
+// Source: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#x-amzn-query-error
+WireError modeled(const ModelError& known, const std::string& message, Protocol protocol) {
+  if (protocol == Protocol::Query || protocol == Protocol::Ec2) return {std::string(known.code), message, known.status};
+  return {std::string(known.name), message, known.status, std::string(known.code == known.name ? "" : known.code)};
 }
 
 }  // namespace
@@ -60,7 +66,7 @@ WireError to_wire(const Error& error, const Service* service, Protocol protocol)
       if (common.reason == error.reason) return {std::string(pick(common, protocol).code), error.message, pick(common, protocol).status};
     if (service)
       for (const auto& known : service->errors)
-        if (known.name == error.reason || known.code == error.reason) return {std::string(known.code), error.message, known.status};
+        if (known.name == error.reason || known.code == error.reason) return modeled(known, error.message, protocol);
     return {error.reason, error.message, 400};
   }
   if (error.code == Code::InvalidArgument)

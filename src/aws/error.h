@@ -18,6 +18,7 @@ struct WireError {
   std::string code;
   std::string message;
   int status = 400;
+  std::string query_code = {};  // how Query calls it, when Json and Cbor call it otherwise
 };
 
 // `service` is null when the request did not get as far as naming one.

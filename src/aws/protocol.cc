@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "aws/cbor.h"
 #include "aws/xml.h"
 #include "base/strings.h"
 #include "net/sigv4.h"
@@ -14,6 +15,8 @@ using codec::Json;
 
 constexpr std::size_t kMaxParameters = 10'000;
 constexpr std::size_t kMaxDepth = 32;
+constexpr std::string_view kRpcCbor = "rpc-v2-cbor";
+constexpr Shape kUntyped = {.kind = Kind::Structure, .name = "Error"};
 
 // "Tags.member.1.Key=a" as a tree.
 struct Node {
@@ -119,6 +122,12 @@ net::Response respond(int status, std::string content_type, std::string body, co
   return response;
 }
 
+net::Response respond_cbor(int status, std::string body, const std::string& request_id) {
+  auto response = respond(status, "application/cbor", std::move(body), request_id);
+  response.headers.add("smithy-protocol", std::string(kRpcCbor));
+  return response;
+}
+
 std::string json_type(std::string_view request_type) {
   return request_type.starts_with("application/x-amz-json-1.0") ? "application/x-amz-json-1.0" : "application/x-amz-json-1.1";
 }
@@ -138,21 +147,32 @@ std::string parameter(const Parameters& parameters, std::string_view name) {
   return "";
 }
 
-Result<Json> read_request(const Service& service, const Operation& operation, const net::Request& request) {
-  if (service.protocol != Protocol::Json) return read_query(operation, parameters_of(request));
+std::optional<RpcPath> rpc_path(std::string_view path) {
+  auto parts = split(path, '/');
+  if (parts.size() != 5 || !parts[0].empty() || parts[1] != "service" || parts[3] != "operation") return std::nullopt;
+  constexpr auto kService = std::string_view("/service/").size(), kOperation = std::string_view("/operation/").size();
+  return RpcPath{path.substr(kService, parts[2].size()), path.substr(kService + parts[2].size() + kOperation)};
+}
+
+Result<Json> read_request(Protocol protocol, const Operation& operation, const net::Request& request) {
+  if (protocol == Protocol::Query || protocol == Protocol::Ec2) return read_query(operation, parameters_of(request));
+  if (protocol == Protocol::Cbor && request.headers.get("smithy-protocol") != kRpcCbor)
+    return fail(Error{Code::InvalidArgument, "The header smithy-protocol must be rpc-v2-cbor.", "SerializationException"});
   if (request.body.empty()) return Json::object();
+  if (protocol == Protocol::Cbor) return read_cbor(operation.input, request.body);
   auto json = codec::parse_json(request.body);
   if (!json) return fail(Error{Code::InvalidArgument, json.error().message, "SerializationException"});
   return json;
 }
 
-net::Response write_reply(const Service& service, const Operation& operation, const Json& output, const std::string& request_id,
-                          std::string_view content_type) {
-  if (service.protocol == Protocol::Json) return respond(200, json_type(content_type), output.dump(), request_id);
+net::Response write_reply(Protocol protocol, const Service& service, const Operation& operation, const Json& output,
+                          const std::string& request_id, std::string_view content_type) {
+  if (protocol == Protocol::Cbor) return respond_cbor(200, write_cbor(operation.output, output), request_id);
+  if (protocol == Protocol::Json) return respond(200, json_type(content_type), output.dump(), request_id);
   XmlWriter xml;
   auto name = std::string(operation.name);
   xml.open(name + "Response", service.xml_namespace);
-  if (service.protocol == Protocol::Ec2) {
+  if (protocol == Protocol::Ec2) {
     xml.text("requestId", request_id);
     write_members(xml, operation.output, output);
   } else {
@@ -169,10 +189,13 @@ net::Response write_reply(const Service& service, const Operation& operation, co
 
 net::Response write_error(Protocol protocol, const WireError& error, const std::string& request_id, std::string_view content_type,
                           std::string_view xml_namespace) {
-  if (protocol == Protocol::Json) {
+  if (protocol == Protocol::Json || protocol == Protocol::Cbor) {
     auto body = Json::object({{"__type", error.code}, {"message", error.message}});
-    auto response = respond(error.status, json_type(content_type), body.dump(), request_id);
+    auto response = protocol == Protocol::Cbor ? respond_cbor(error.status, write_cbor(kUntyped, body), request_id)
+                                               : respond(error.status, json_type(content_type), body.dump(), request_id);
     response.headers.add("x-amzn-errortype", error.code);
+    if (!error.query_code.empty())
+      response.headers.add("x-amzn-query-error", error.query_code + (error.status >= 500 ? ";Receiver" : ";Sender"));
     return response;
   }
   XmlWriter xml;

@@ -6,7 +6,7 @@ namespace watari::aws {
 
 struct Call;
 
-enum class Protocol : std::uint8_t { Json, Query, Ec2 };
+enum class Protocol : std::uint8_t { Json, Query, Ec2, Cbor };
 
 struct Operation {
   std::string_view name;
@@ -17,7 +17,8 @@ struct Operation {
   Result<codec::Json> (*run)(const Operation& operation, Call& call, const codec::Json& request);
 };
 
-// An error of the model whose code on the wire or HTTP status is not simply {name, 400}.
+// An error of the model whose code on the wire or HTTP status is not simply {name, 400}. `code` is what the Query and EC2
+// protocols call it.
 struct ModelError {
   std::string_view name;
   std::string_view code;
@@ -27,14 +28,19 @@ struct ModelError {
 struct Service {
   std::string_view name;            // botocore's: "elbv2"
   std::string_view signing_name;    // in the credential scope: "elasticloadbalancing"
-  Protocol protocol;
-  std::string_view target_prefix;   // X-Amz-Target: "AmazonEC2ContainerServiceV20141113"
+  std::span<const Protocol> protocols;  // all that it is spoken to in: CodeDeploy Json and Cbor, CloudWatch Query besides
+  std::string_view target_prefix;   // X-Amz-Target and the path of Cbor requests: "AmazonEC2ContainerServiceV20141113"
   std::string_view api_version;
   std::string_view xml_namespace;
   std::string_view validation_code; // how the service calls a request that breaks the model
   std::span<const Operation> operations;
   std::span<const ModelError> errors;
 
+  bool speaks(Protocol protocol) const {
+    for (auto one : protocols)
+      if (one == protocol) return true;
+    return false;
+  }
   const Operation* find(std::string_view operation) const {
     for (const auto& candidate : operations)
       if (candidate.name == operation) return &candidate;

@@ -57,8 +57,9 @@ constexpr Accept a_Thing[] = {{.name = "name"}, {.name = "count"}, {.name = "col
                               {.name = "at"}, {.name = "tags", .children = a_tags}};
 constexpr Accept kAccept = {.name = "", .children = a_Thing};
 constexpr Operation kOperation = {"MakeThing", s_Thing, s_Thing, kAccept, false, nullptr};
-constexpr Service kQuery = {.name = "things", .protocol = Protocol::Query, .xml_namespace = "urn:things"};
-constexpr Service kJson = {.name = "things", .protocol = Protocol::Json};
+constexpr Protocol kQueryOnly[] = {Protocol::Query}, kJsonOnly[] = {Protocol::Json};
+constexpr Service kQuery = {.name = "things", .protocols = kQueryOnly, .xml_namespace = "urn:things"};
+constexpr Service kJson = {.name = "things", .protocols = kJsonOnly};
 
 Result<Thing> read(std::string_view text) {
   Thing thing;
@@ -122,7 +123,7 @@ net::Request form(std::string body) {
 }
 
 TEST(QueryProtocol, ReadsNestedParametersInNumericOrder) {
-  auto json = read_request(kQuery, kOperation, form("Action=MakeThing&Version=1&Name=a+b&Count=3&On=false&At=1970-01-01T00%3A00%3A12.5Z"
+  auto json = read_request(Protocol::Query, kOperation, form("Action=MakeThing&Version=1&Name=a+b&Count=3&On=false&At=1970-01-01T00%3A00%3A12.5Z"
                                                     "&Tags.member.10.Key=z&Tags.member.2.Key=k%261&Tags.member.2.Value=v"));
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["name"].as_string(), "a b");
@@ -132,14 +133,14 @@ TEST(QueryProtocol, ReadsNestedParametersInNumericOrder) {
 }
 
 TEST(QueryProtocol, LeavesUnknownParametersForTheCodecToRefuse) {
-  auto json = read_request(kQuery, kOperation, form("Action=MakeThing&Name=a&Hue.member.1=3"));
+  auto json = read_request(Protocol::Query, kOperation, form("Action=MakeThing&Name=a&Hue.member.1=3"));
   ASSERT_TRUE(json);
   EXPECT_EQ(refusal(json->dump()), "Hue is not supported by Watari; remove it");
 }
 
 TEST(QueryProtocol, WritesXmlWithEscapedText) {
   Thing thing{.name = "a<b&c", .at = Time(Millis(1500)), .tags = {{"k", "v"}}};
-  auto response = write_reply(kQuery, kOperation, encode(s_Thing, &thing), "id-1", "");
+  auto response = write_reply(Protocol::Query, kQuery, kOperation, encode(s_Thing, &thing), "id-1", "");
   EXPECT_EQ(response.body,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MakeThingResponse xmlns=\"urn:things\"><MakeThingResult><Name>a&lt;b&amp;c</Name>"
             "<At>1970-01-01T00:00:01.500Z</At><tagSet><member><Key>k</Key><Value>v</Value></member></tagSet></MakeThingResult>"
