@@ -45,6 +45,11 @@ void BuildRecord::set_steps(std::vector<Step> steps) {
   report_.steps = std::move(steps);
 }
 
+void BuildRecord::set_warnings(std::vector<Warning> warnings) {
+  std::lock_guard lock(mutex_);
+  report_.warnings = std::move(warnings);
+}
+
 void BuildRecord::step_started(int step) {
   std::lock_guard lock(mutex_);
   started_[step] = now();

@@ -24,6 +24,7 @@ class BuildRecord final : public BuildObserver {
   void stop_by_user();
 
   void set_steps(std::vector<Step> steps);
+  void set_warnings(std::vector<Warning> warnings);
   void step_started(int step) override;
   void step_ended(int step, StepStatus status, std::string reason) override;
   void line(int step, std::string_view text) override;

@@ -10,6 +10,7 @@
 #include "builder/build_record.h"
 #include "builder/contexts.h"
 #include "builder/executor.h"
+#include "builder/lint.h"
 #include "oci/reference.h"
 #include "sys/files.h"
 
@@ -19,6 +20,20 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kKeptBuilds = 200;
+
+struct BuildInputs {
+  fs::path context;
+  NamedContexts named;
+};
+
+// Source: https://reproducible-builds.org/specs/source-date-epoch/
+Result<std::optional<std::int64_t>> epoch_of(const Variables& args) {
+  auto given = args.find("SOURCE_DATE_EPOCH");
+  if (given == args.end() || given->second.empty()) return std::nullopt;
+  auto seconds = parse_number<std::int64_t>(given->second);
+  if (!seconds || *seconds < 0) return fail(Code::InvalidArgument, "SOURCE_DATE_EPOCH={} is no number of seconds since 1970", given->second);
+  return seconds;
+}
 
 class BuilderImpl final : public Builder {
  public:
@@ -47,7 +62,8 @@ class BuilderImpl final : public Builder {
     std::jthread thread;
   };
   Result<std::string> launch(std::shared_ptr<BuildRecord> record, Work work);
-  Result<oci::Image> build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const fs::path& context);
+  Result<BuildInputs> find_inputs(const BuildRequest& request);
+  Result<oci::Image> build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const BuildInputs& inputs);
   void forget_finished();
   void drop_old_records();
 
@@ -93,30 +109,57 @@ void BuilderImpl::drop_old_records() {
     if (!running_.contains(all[i].second.filename())) fs::remove_all(all[i].second, ignored);
 }
 
+// "docker-image://web:1" and "image:web:1" name images; anything else is the id of a context.
+Result<BuildInputs> BuilderImpl::find_inputs(const BuildRequest& request) {
+  BuildInputs inputs;
+  TRY(inputs.context, contexts_.find(request.context_id));
+  for (const auto& [name, value] : request.contexts) {
+    NamedContext named;
+    if (value.starts_with("image:")) {
+      named.image = value.substr(6);
+    } else {
+      TRY(named.directory, contexts_.find(value));
+    }
+    inputs.named[to_lower(name)] = std::move(named);
+  }
+  return inputs;
+}
+
 Result<std::string> BuilderImpl::start(BuildRequest request) {
   for (const auto& tag : request.tags) {
     TRY(auto reference, oci::parse_reference(tag));
     if (!reference.digest.empty()) return fail(Code::InvalidArgument, "`{}` names a digest; expected name:tag", tag);
   }
-  TRY(auto context, contexts_.find(request.context_id));
+  TRY(auto inputs, find_inputs(request));
   TRY(auto record, BuildRecord::create(records(), request.tags));
-  return launch(record, [this, request = std::move(request), context](BuildRecord& each, const fs::path& scratch) {
-    return build(each, scratch, request, context);
+  return launch(record, [this, request = std::move(request), inputs](BuildRecord& each, const fs::path& scratch) {
+    return build(each, scratch, request, inputs);
   });
 }
 
 // The passes of a build.
-Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const fs::path& context) {
-  auto text = read_in_root(context, request.dockerfile);
+Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const BuildInputs& inputs) {
+  auto text = request.dockerfile_text ? request.dockerfile_text : read_in_root(inputs.context, request.dockerfile);
   if (!text) return fail(Code::NotFound, "no {} in the build context; name another with -f", request.dockerfile);
   TRY(auto dockerfile, parse_dockerfile(*text, request.dockerfile));
-  TRY(auto plan, make_plan(dockerfile, request.target, request.build_args, images_));
-  record.set_steps(steps_of(plan));
-  for (const auto& note : plan.notes) record.line(0, note);
-  ExecutorOptions options{.context = context, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
+  auto plan = make_plan(dockerfile, request.target, request.build_args, inputs.named, images_);
+  auto ignored = read_in_root(inputs.context, ".dockerignore");
+  TRY(auto warnings, lint(dockerfile, plan ? &*plan : nullptr, ignored.value_or("")));
+  record.set_warnings(warnings);
+  if (!plan) return fail(plan.error());
+  if (dockerfile.check.error && !warnings.empty())
+    return fail(Code::InvalidArgument, "{}: {} warnings, and `# check=error=true` makes them errors", request.dockerfile, warnings.size());
+  if (request.check) return oci::Image{};
+  record.set_steps(steps_of(*plan));
+  for (const auto& note : plan->notes) record.line(0, note);
+  TRY(auto epoch, epoch_of(request.build_args));
+  BuildGroup group(options_.group + "/" + record.id(), request.limits);
+  BuildSecrets secrets{request.secrets, request.agents};
+  ExecutorOptions options{.context = inputs.context, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
+                          .secrets = secrets, .epoch = epoch, .group = group,
                           .name = request.tags.empty() ? "" : split(request.tags[0], ':')[0], .runtime = options_.runtime,
-                          .step_timeout = options_.step_timeout, .parallel = options_.parallel, .no_cache = request.no_cache};
-  TRY(auto image, execute(plan, images_, cache_, record.stop_signal(), record, options));
+                          .parallel = options_.parallel, .no_cache = request.no_cache};
+  TRY(auto image, execute(*plan, images_, cache_, record.stop_signal(), record, options));
   for (const auto& tag : request.tags) {
     TRY(auto reference, oci::parse_reference(tag));
     TRY_VOID(images_.tag(reference.repository, reference.tag, image.digest));
@@ -187,6 +230,7 @@ Result<std::unique_ptr<Builder>> Builder::open(BuilderOptions options, oci::Imag
   TRY_VOID(sys::make_directories(root / "builds"));
   TRY(auto contexts, Contexts::open(root / "builds" / "contexts"));
   TRY(auto cache, StepCache::open(root / "images" / "cache"));
+  BuildGroup::sweep(options.group);
   auto builder = std::make_unique<BuilderImpl>(std::move(options), images, std::move(contexts), std::move(cache));
   TRY_VOID(sweep(*builder));
   return builder;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,18 +15,25 @@
 #include "base/clock.h"
 #include "base/fields.h"
 #include "base/result.h"
+#include "builder/limits.h"
 #include "oci/image_store.h"
 
 namespace watari::builder {
 
 struct BuildRequest {
   std::string context_id;  // of add_context()
-  std::string dockerfile = "Dockerfile";  // path in the context
-  std::string target;                     // a stage; empty builds the last one
+  std::string dockerfile = "Dockerfile";       // path in the context, or only a name when the text is given
+  std::optional<std::string> dockerfile_text;  // instead of the file in the context
+  std::string target;                          // a stage; empty builds the last one
   std::map<std::string, std::string> build_args;
   std::vector<std::string> tags;  // "web", "web:1"
+  // Named contexts: "image:<reference>", or the id of another uploaded context.
+  std::map<std::string, std::string> contexts;
+  std::map<std::string, std::string> secrets;  // values by id; kept in memory only
+  std::map<std::string, std::string> agents;   // ssh agents' sockets on this host, by id
+  BuildLimits limits;
   bool no_cache = false;
-  WATARI_FIELDS(BuildRequest, context_id, dockerfile, target, build_args, tags, no_cache)
+  bool check = false;  // only look at the Dockerfile: warnings and errors, nothing is built
 };
 
 struct BaseRequest {
@@ -55,6 +63,15 @@ struct Step {
   WATARI_FIELDS(Step, number, stage, instruction, line, status, milliseconds, reason)
 };
 
+// Something in a Dockerfile that builds and yet is likely wrong. Source: https://docs.docker.com/reference/build-checks/
+struct Warning {
+  std::string rule;  // "StageNameCasing"
+  int line = 0;
+  std::string message;
+  std::string quote;  // the line
+  WATARI_FIELDS(Warning, rule, line, message, quote)
+};
+
 struct LogLine {
   int step = 0;  // 0 for the build itself
   Time at{};
@@ -69,15 +86,16 @@ struct BuildReport {
   std::string image_digest, error;
   std::vector<std::string> tags;
   std::vector<Step> steps;
+  std::vector<Warning> warnings;
   std::vector<LogLine> lines;          // from the asked position on
   std::int64_t next_log_position = 0;  // ask with this one the next time
-  WATARI_FIELDS(BuildReport, build_id, status, started_at, ended_at, image_digest, error, tags, steps)
+  WATARI_FIELDS(BuildReport, build_id, status, started_at, ended_at, image_digest, error, tags, steps, warnings)
 };
 
 struct BuilderOptions {
   std::filesystem::path root;            // the server's root directory
   std::string runtime = "crun";          // any OCI runtime
-  Seconds step_timeout{3600};            // of one RUN
+  std::string group = "watari-builds";   // control groups of builds are made below this one
   std::size_t parallel = 0;              // steps at once; 0 takes the number of cores
 };
 

@@ -32,7 +32,11 @@ Json mounts(const SandboxOptions& options) {
       mount("/etc/resolv.conf", "bind", "/etc/resolv.conf", {"bind", "ro"}),
       mount("/etc/hosts", "bind", "/etc/hosts", {"bind", "ro"}),
   });
-  for (const auto& target : options.tmpfs) list.push(mount(target, "tmpfs", "tmpfs", {"nosuid", "nodev", "mode=1777"}));
+  for (const auto& [target, size] : options.tmpfs) {
+    std::vector<std::string> how{"nosuid", "nodev", "mode=1777"};
+    if (size > 0) how.push_back("size=" + std::to_string(size));
+    list.push(mount(target, "tmpfs", "tmpfs", how));
+  }
   for (const auto& bind : options.binds)
     list.push(mount(bind.target, "bind", bind.source, {"bind", "nodev", "nosuid", bind.read_only ? "ro" : "rw"}));
   return list;

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <utility>
 
 namespace watari::builder {
 namespace {
@@ -20,12 +21,14 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 // Between clone and exec only system calls: the daemon has other threads, whose locks the copy inherits.
-[[noreturn]] void become(char* const* argv, int output) {
+[[noreturn]] void become(char* const* argv, int output, int go) {
   auto die = [](const char* what) {
     (void)!::write(2, what, __builtin_strlen(what));
     ::_exit(125);
   };
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  char byte = 0;
+  if (::read(go, &byte, 1) != 1) ::_exit(125);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -48,12 +51,20 @@ struct Started {
   sys::Fd pidfd, output;
 };
 
-Result<Started> start(std::vector<std::string> words) {
-  std::array<int, 2> pipe{};
-  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return sys::fail_errno("make a pipe");
+Result<std::pair<sys::Fd, sys::Fd>> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return sys::fail_errno("make a pipe");
+  return std::pair(sys::Fd(ends[0]), sys::Fd(ends[1]));
+}
+
+int reap(const Started& started);
+
+Result<Started> start(std::vector<std::string> words, const OnStart& on_start) {
+  TRY(auto output, make_pipe());
+  TRY(auto go, make_pipe());
   Started started;
-  started.output = sys::Fd(pipe[0]);
-  sys::Fd write_end(pipe[1]);
+  started.output = std::move(output.first);
+  sys::Fd write_end = std::move(output.second);
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -65,10 +76,20 @@ Result<Started> start(std::vector<std::string> words) {
   args.exit_signal = SIGCHLD;
   auto pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return sys::fail_errno("start " + words[0] + " (building needs root)");
-  if (pid == 0) become(argv.data(), write_end.get());
+  if (pid == 0) {
+    ::close(go.second.get());
+    become(argv.data(), write_end.get(), go.first.get());
+  }
   started.pid = static_cast<pid_t>(pid);
   started.pidfd = sys::Fd(pidfd);
-  return started;
+  auto ready = on_start ? on_start(started.pid) : Result<void>();
+  if (ready) {
+    (void)!::write(go.second.get(), "g", 1);
+    return started;
+  }
+  go.second = sys::Fd();  // its end is the child's
+  reap(started);
+  return fail(ready.error());
 }
 
 // Cuts bytes into lines; what a program prints without an end of line is cut at 64 KiB.
@@ -128,8 +149,9 @@ int reap(const Started& started) {
 
 }  // namespace
 
-Result<int> run_contained(std::vector<std::string> argv, Millis timeout, const StopSignal& stop, const OnLine& on_line) {
-  TRY(auto started, start(std::move(argv)));
+Result<int> run_contained(std::vector<std::string> argv, Millis timeout, const StopSignal& stop, const OnLine& on_line,
+                          const OnStart& on_start) {
+  TRY(auto started, start(std::move(argv), on_start));
   LineCutter lines(on_line);
   auto followed = follow(started, timeout, stop, lines);
   // Output ends when the last process has closed it; the first one is the last to go.

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/digest.h"
+#include "base/strings.h"
 #include "builder/expand.h"
 
 namespace watari::builder {
@@ -77,77 +79,126 @@ Result<std::string> digest_of_file(const fs::path& path, const StopSignal& stop)
   return hex(hash.finish());
 }
 
-Result<void> describe(const fs::path& path, const std::string& name, bool owners, const StopSignal& stop, codec::Json::Object& out) {
-  TRY(auto info, look(path));
+// A file or directory below a source.
+struct Item {
+  std::string path;  // relative to the source; "" for a source that is a file
+  fs::path from;
+  struct stat info{};
+};
+
+// Everything that a source gives, directories before what is in them. A directory that is not wanted itself comes along with the
+// first thing below it that is.
+class Lister {
+ public:
+  Lister(const Source& source, const StopSignal& stop) : source_(source), stop_(stop) {}
+
+  Result<std::vector<Item>> list() {
+    TRY(auto info, look(source_.path));
+    if (!source_.directory) items_.push_back({"", source_.path, info});
+    else TRY_VOID(below(source_.path, ""));
+    return std::move(items_);
+  }
+
+ private:
+  Result<void> below(const fs::path& directory, const std::string& prefix) {
+    TRY_VOID(stop_.check());
+    TRY(auto names, names_in(directory));
+    for (const auto& name : names) {
+      Item item{prefix.empty() ? name : prefix + "/" + name, directory / name};
+      TRY(item.info, look(item.from));
+      bool wanted = source_.selection.wants(item.path);
+      if (!S_ISDIR(item.info.st_mode)) {
+        if (wanted) add(std::move(item));
+        continue;
+      }
+      auto [path, from] = std::pair(item.path, item.from);
+      if (wanted) add(std::move(item));
+      else waiting_.push_back(std::move(item));
+      TRY_VOID(below(from, path));
+      if (!waiting_.empty() && waiting_.back().path == path) waiting_.pop_back();
+    }
+    return {};
+  }
+
+  void add(Item item) {
+    std::ranges::move(waiting_, std::back_inserter(items_));
+    waiting_.clear();
+    items_.push_back(std::move(item));
+  }
+
+  const Source& source_;
+  const StopSignal& stop_;
+  std::vector<Item> items_, waiting_;
+};
+
+std::vector<std::string> attribute_names(const fs::path& path) {
+  std::array<char, 4096> buffer{};
+  auto size = ::llistxattr(path.c_str(), buffer.data(), buffer.size());
+  std::vector<std::string> names;
+  for (auto& name : split(std::string_view(buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0), '\0'))
+    if (name.starts_with("user.") || name == "security.capability") names.push_back(std::move(name));
+  std::ranges::sort(names);
+  return names;
+}
+
+std::string attribute(const fs::path& path, const std::string& name) {
+  std::string value(65536, '\0');
+  auto size = ::lgetxattr(path.c_str(), name.c_str(), value.data(), value.size());
+  value.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  return value;
+}
+
+Result<std::string> description(const Item& item, bool owners, const StopSignal& stop) {
+  const auto& info = item.info;
   auto text = fmt::format("{:06o}", info.st_mode);
   if (owners) text += fmt::format(" {}:{}", info.st_uid, info.st_gid);
   if (S_ISREG(info.st_mode)) {
-    TRY(auto digest, digest_of_file(path, stop));
+    TRY(auto digest, digest_of_file(item.from, stop));
     text += " " + digest;
   } else if (S_ISLNK(info.st_mode)) {
-    text += " -> " + fs::read_symlink(path).string();
+    text += " -> " + fs::read_symlink(item.from).string();
   } else if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) {
     text += fmt::format(" {}:{}", major(info.st_rdev), minor(info.st_rdev));
   }
-  out.emplace_back(name, codec::Json(std::move(text)));
-  if (!S_ISDIR(info.st_mode)) return {};
-  TRY(auto names, names_in(path));
-  for (const auto& each : names) TRY_VOID(describe(path / each, name == "." ? each : name + "/" + each, owners, stop, out));
-  return {};
+  for (const auto& name : attribute_names(item.from)) text += " " + name + "=" + sha256_hex(attribute(item.from, name));
+  return text;
 }
 
 class Copier {
  public:
   Copier(const CopyOptions& options, const StopSignal& stop) : options_(options), stop_(stop) {}
 
-  Result<void> copy(const fs::path& from, const fs::path& to) {
-    TRY_VOID(stop_.check());
-    TRY(auto info, look(from));
-    if (S_ISDIR(info.st_mode)) return copy_directory(from, info, to);
-    if (S_ISSOCK(info.st_mode)) return {};
-    TRY_VOID(make_room(to));
-    if (S_ISREG(info.st_mode)) {
-      TRY_VOID(copy_bytes(from, to));
-    } else if (S_ISLNK(info.st_mode)) {
-      if (::symlink(fs::read_symlink(from).c_str(), to.c_str()) != 0) return sys::fail_errno("link " + to.string());
-    } else if (::mknod(to.c_str(), info.st_mode, info.st_rdev) != 0) {
-      return sys::fail_errno("make node " + to.string());
+  // Copies one source to `to`: a file becomes it, a directory's contents go into it.
+  Result<void> copy(const Source& source, const fs::path& to) {
+    TRY(auto items, Lister(source, stop_).list());
+    copies_.clear();
+    owner_ = source.archive ? std::nullopt : options_.owner;
+    bool keep_existing = source.selection.include.has_value();
+    std::vector<const Item*> directories;  // their attributes come last: what is put into them changes their times
+    for (const auto& item : items) {
+      TRY_VOID(stop_.check());
+      auto target = item.path.empty() ? to : to / item.path;
+      if (!S_ISDIR(item.info.st_mode)) {
+        TRY_VOID(copy_file(item, target));
+        continue;
+      }
+      TRY(bool made, make_directory(target));
+      if (made || !keep_existing) directories.push_back(&item);
     }
-    return copy_attributes(from, info, to);
-  }
-
-  Result<void> copy_contents(const fs::path& from, const fs::path& to) {
-    TRY(auto names, names_in(from));
-    for (const auto& name : names) TRY_VOID(copy(from / name, to / name));
-    return {};
-  }
-
-  Result<void> copy_attributes(const fs::path& from, const struct stat& info, const fs::path& to) {
-    auto owner = options_.owner.value_or(Owner{info.st_uid, info.st_gid});
-    if (::lchown(to.c_str(), owner.uid, owner.gid) != 0) return sys::fail_errno("set owner of " + to.string());
-    if (!S_ISLNK(info.st_mode) && ::chmod(to.c_str(), options_.mode.value_or(info.st_mode & 07777)) != 0)
-      return sys::fail_errno("set mode of " + to.string());
-    if (!options_.owner) copy_capabilities(from, to);
-    std::array<timespec, 2> times{info.st_mtim, info.st_mtim};
-    ::utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
+    for (std::size_t i = directories.size(); i-- > 0;)
+      TRY_VOID(copy_attributes(*directories[i], to / directories[i]->path));
     return {};
   }
 
  private:
-  Result<void> copy_directory(const fs::path& from, const struct stat& info, const fs::path& to) {
+  Result<bool> make_directory(const fs::path& to) {
     struct stat there{};
-    bool exists = ::lstat(to.c_str(), &there) == 0;
-    if (exists && S_ISLNK(there.st_mode) && ::stat(to.c_str(), &there) == 0 && S_ISDIR(there.st_mode)) {
-      // A link to a directory keeps being one; resolved by the caller's root, not ours, so it is replaced instead of followed.
-      return fail(Code::InvalidArgument, "{} is a link in the image, a directory in the source", to.filename().string());
+    if (::lstat(to.c_str(), &there) == 0) {
+      if (S_ISDIR(there.st_mode)) return false;
+      return fail(Code::InvalidArgument, "a directory cannot replace {}, which is {}", to.filename().string(), S_ISLNK(there.st_mode) ? "a link" : "no directory");
     }
-    if (exists && !S_ISDIR(there.st_mode)) {
-      TRY_VOID(make_room(to));
-      exists = false;
-    }
-    if (!exists && ::mkdir(to.c_str(), 0755) != 0) return sys::fail_errno("make directory " + to.string());
-    TRY_VOID(copy_contents(from, to));
-    return copy_attributes(from, info, to);
+    if (::mkdir(to.c_str(), 0755) != 0) return sys::fail_errno("make directory " + to.string());
+    return true;
   }
 
   // What is not a directory gives way to what is copied.
@@ -159,33 +210,80 @@ class Copier {
     return {};
   }
 
+  Result<void> copy_file(const Item& item, const fs::path& to) {
+    const auto& info = item.info;
+    if (S_ISSOCK(info.st_mode)) return {};
+    TRY_VOID(make_room(to));
+    if (S_ISREG(info.st_mode)) {
+      TRY(bool linked, link_to_copy(info, to));
+      if (linked) return {};
+      TRY_VOID(copy_bytes(item.from, to));
+    } else if (S_ISLNK(info.st_mode)) {
+      if (::symlink(fs::read_symlink(item.from).c_str(), to.c_str()) != 0) return sys::fail_errno("link " + to.string());
+    } else if (::mknod(to.c_str(), info.st_mode, info.st_rdev) != 0) {
+      return sys::fail_errno("make node " + to.string());
+    }
+    return copy_attributes(item, to);
+  }
+
+  // Names of one file stay names of one file. False when this is the first of them.
+  Result<bool> link_to_copy(const struct stat& info, const fs::path& to) {
+    if (info.st_nlink < 2) return false;
+    auto [found, first] = copies_.try_emplace({info.st_dev, info.st_ino}, to);
+    if (first) return false;
+    if (::link(found->second.c_str(), to.c_str()) != 0) return sys::fail_errno("link " + to.string());
+    return true;
+  }
+
+  Result<void> copy_attributes(const Item& item, const fs::path& to) {
+    const auto& info = item.info;
+    auto owner = owner_.value_or(Owner{info.st_uid, info.st_gid});
+    if (::lchown(to.c_str(), owner.uid, owner.gid) != 0) return sys::fail_errno("set owner of " + to.string());
+    auto mode = options_.mode ? options_.mode->of(info.st_mode) : info.st_mode & 07777;
+    if (!S_ISLNK(info.st_mode) && ::chmod(to.c_str(), mode) != 0) return sys::fail_errno("set mode of " + to.string());
+    for (const auto& name : attribute_names(item.from)) {
+      auto value = attribute(item.from, name);
+      ::lsetxattr(to.c_str(), name.c_str(), value.data(), value.size(), 0);
+    }
+    std::array<timespec, 2> times{info.st_mtim, info.st_mtim};
+    ::utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
+    return {};
+  }
+
+  // The kernel copies; where it cannot (EXDEV, EINVAL on odd file systems), this process does.
   Result<void> copy_bytes(const fs::path& from, const fs::path& to) {
     sys::Fd in(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!in) return sys::fail_errno("open " + from.string());
     sys::Fd out(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!out) return sys::fail_errno("create " + to.string());
-    for (ssize_t count; (count = ::read(in.get(), buffer_.data(), buffer_.size())) != 0;) {
+    bool some = false;
+    for (ssize_t count; (count = ::copy_file_range(in.get(), nullptr, out.get(), nullptr, 16 << 20, 0)) != 0; some = true) {
+      if (count < 0 && !some) return copy_by_hand(in.get(), out.get(), from);
+      if (count < 0) return sys::fail_errno("copy " + from.string());
+      TRY_VOID(stop_.check());
+    }
+    return {};
+  }
+
+  Result<void> copy_by_hand(int in, int out, const fs::path& from) {
+    buffer_.resize(256 * 1024);
+    for (ssize_t count; (count = ::read(in, buffer_.data(), buffer_.size())) != 0;) {
       if (count < 0) return sys::fail_errno("read " + from.string());
       TRY_VOID(stop_.check());
       for (ssize_t done = 0; done < count;) {
-        auto written = ::write(out.get(), buffer_.data() + done, static_cast<std::size_t>(count - done));
-        if (written < 0) return sys::fail_errno("write " + to.string());
+        auto written = ::write(out, buffer_.data() + done, static_cast<std::size_t>(count - done));
+        if (written < 0) return sys::fail_errno("write a copy of " + from.string());
         done += written;
       }
     }
     return {};
   }
 
-  // File capabilities survive COPY --from; other attributes do not, as in BuildKit.
-  static void copy_capabilities(const fs::path& from, const fs::path& to) {
-    std::array<char, 256> value{};
-    auto size = ::lgetxattr(from.c_str(), "security.capability", value.data(), value.size());
-    if (size > 0) ::lsetxattr(to.c_str(), "security.capability", value.data(), static_cast<std::size_t>(size), 0);
-  }
-
   const CopyOptions& options_;
   const StopSignal& stop_;
-  std::vector<char> buffer_ = std::vector<char>(256 * 1024);
+  std::optional<Owner> owner_;
+  std::map<std::pair<dev_t, ino_t>, fs::path> copies_;
+  std::vector<char> buffer_;
 };
 
 }  // namespace
@@ -195,7 +293,8 @@ Result<std::vector<Source>> find_sources(const fs::path& root, const std::vector
   for (const auto& pattern : patterns) {
     std::vector<std::string> found;
     TRY_VOID(match_parts(root, "", clean_parts(pattern), 0, found));
-    if (found.empty()) return fail(Code::NotFound, "no file matches `{}`; it is relative to the context, less what .dockerignore leaves out", pattern);
+    if (found.empty() && !has_wildcard(pattern))
+      return fail(Code::NotFound, "no file `{}`; it is relative to the context, less what .dockerignore leaves out", pattern);
     for (const auto& each : found) {
       TRY(auto real, resolve_in_root(root, each));
       auto path = real.empty() ? root : root / real;
@@ -206,9 +305,30 @@ Result<std::vector<Source>> find_sources(const fs::path& root, const std::vector
   return sources;
 }
 
+Result<std::vector<Source>> find_with_parents(const fs::path& root, const std::string& pattern) {
+  auto pivot = pattern.find("/./");
+  auto below = clean_path(pivot == std::string::npos ? pattern : pattern.substr(pivot + 3));
+  TRY(auto bases, find_sources(root, {pivot == std::string::npos ? "/" : pattern.substr(0, pivot)}));
+  std::erase_if(bases, [](const Source& base) { return !base.directory; });
+  for (auto& base : bases) {
+    if (!has_wildcard(below) && !resolve_in_root(base.path, below))
+      return fail(Code::NotFound, "no file `{}`; it is relative to the context, less what .dockerignore leaves out", pattern);
+    if (below.empty()) continue;
+    TRY(base.selection.include, codec::IgnoreRules::parse(below, "--parents"));
+  }
+  return bases;
+}
+
 Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool owners, const StopSignal& stop) {
   codec::Json::Object files;
-  for (const auto& source : sources) TRY_VOID(describe(source.path, source.directory ? "." : source.name, owners, stop, files));
+  for (const auto& source : sources) {
+    TRY(auto items, Lister(source, stop).list());
+    if (source.directory) files.emplace_back(".", codec::Json("directory"));
+    for (const auto& item : items) {
+      TRY(auto text, description(item, owners, stop));
+      files.emplace_back(item.path.empty() ? source.name : item.path, codec::Json(std::move(text)));
+    }
+  }
   return codec::Json(std::move(files));
 }
 
@@ -224,7 +344,7 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
     if (source.directory) {
       // As BuildKit does it: the destination itself is made plainly, directories below it get what the source's have.
       TRY(auto target, make_directories_in_root(root, options.destination, owner));
-      TRY_VOID(copier.copy_contents(source.path, root / target));
+      TRY_VOID(copier.copy(source, root / target));
       continue;
     }
     auto parts = clean_parts(options.destination);
@@ -238,7 +358,7 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
     std::string directory;
     for (const auto& part : parts) directory += "/" + part;
     TRY(auto target, make_directories_in_root(root, directory, owner));
-    TRY_VOID(copier.copy(source.path, root / target / name));
+    TRY_VOID(copier.copy(source, root / target / name));
   }
   return {};
 }

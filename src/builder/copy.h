@@ -7,21 +7,36 @@
 #include <vector>
 
 #include "base/result.h"
+#include "builder/file_mode.h"
 #include "builder/rooted.h"
 #include "builder/stop_signal.h"
+#include "codec/ignore.h"
 #include "codec/json.h"
 
 namespace watari::builder {
+
+// Which files below a source directory are copied, by their paths relative to it.
+struct Selection {
+  std::optional<codec::IgnoreRules> include;  // of --parents: only what a rule covers, and the directories that lead there
+  codec::IgnoreRules exclude;                 // of --exclude
+  bool wants(const std::string& path) const { return (!include || include->ignores(path)) && !exclude.ignores(path); }
+};
 
 // One source of a COPY, links resolved.
 struct Source {
   std::filesystem::path path;  // on the host
   std::string name;            // what it is called in the destination directory
   bool directory = false;      // its contents are copied, not itself
+  Selection selection = {};    // of a directory
+  bool archive = false;        // an unpacked one: owners are its own
+  bool local = true;           // ADD unpacks it when it is an archive
 };
 
-// What the patterns (Go's filepath.Match, relative to `root`) name, in order. NotFound says which pattern has no file.
+// What the patterns (Go's filepath.Match, relative to `root`) name, in order. A pattern with wildcards may find nothing; NotFound
+// says which plain name has no file.
 Result<std::vector<Source>> find_sources(const std::filesystem::path& root, const std::vector<std::string>& patterns);
+// `--parents`: the path below the "/./" of the pattern (or all of it) is kept.
+Result<std::vector<Source>> find_with_parents(const std::filesystem::path& root, const std::string& pattern);
 
 // Every file below the sources with its mode and the digest of its bytes (or its link), never a time: {"a/b": "100644 <sha256>"}.
 // With `owners` their uid:gid too.
@@ -30,7 +45,7 @@ Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool ow
 struct CopyOptions {
   std::string destination;           // absolute in the image; a trailing slash makes it a directory
   std::optional<Owner> owner;        // nullopt keeps the source's
-  std::optional<std::uint32_t> mode;
+  std::optional<FileMode> mode;
 };
 // Copies into the root mounted at `root`. InvalidArgument when several sources go to what is no directory.
 Result<void> copy_sources(const std::vector<Source>& sources, const std::filesystem::path& root, const CopyOptions& options,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <utility>
 
 #include "base/strings.h"
 #include "builder/expand.h"
@@ -28,9 +29,9 @@ constexpr std::array kSyntax{
     Syntax{"ARG", "ARG name[=value] ...", 1},
     Syntax{"ENV", "ENV name=value ...", 1},
     Syntax{"LABEL", "LABEL name=value ...", 1},
-    Syntax{"COPY", "COPY [--from=stage] [--chown=user:group] [--chmod=mode] source ... destination", 2, SIZE_MAX, kCopyFlags, true, true},
-    Syntax{"ADD", "ADD [--chown=user:group] [--chmod=mode] source ... destination", 2, SIZE_MAX,
-           "chown chmod link checksum keep-git-dir exclude ", true, true},
+    Syntax{"COPY", "COPY [--from=stage] [--chown=user:group] [--chmod=mode] [--link] [--parents] [--exclude=pattern] source ... destination", 2, SIZE_MAX, kCopyFlags, true, true},
+    Syntax{"ADD", "ADD [--chown=user:group] [--chmod=mode] [--checksum=sha256:...] [--link] [--exclude=pattern] source ... destination", 2,
+           SIZE_MAX, "chown chmod link checksum keep-git-dir unpack exclude ", true, true},
     Syntax{"RUN", "RUN command, or RUN [\"program\", \"argument\"]", 1, SIZE_MAX, "mount network security ", true, true},
     Syntax{"CMD", "CMD command, or CMD [\"program\", \"argument\"]", 0, SIZE_MAX, "", true},
     Syntax{"ENTRYPOINT", "ENTRYPOINT command, or ENTRYPOINT [\"program\", \"argument\"]", 0, SIZE_MAX, "", true},
@@ -75,6 +76,8 @@ class Parser {
     while (at_ < lines_.size()) {
       auto line = trim(lines_[at_]);
       if (line.empty() || line.starts_with('#')) {
+        if (line.empty()) comments_.clear();
+        else comments_.emplace_back(trim(line.substr(1)));
         ++at_;
         continue;
       }
@@ -103,6 +106,8 @@ class Parser {
 
   std::vector<std::string> lines_;
   std::size_t at_ = 0;
+  std::vector<std::string> comments_;  // above the next instruction
+  bool empty_continuation_ = false;    // in the lines that join_lines() took last
   Dockerfile parsed_;
 };
 
@@ -126,6 +131,8 @@ Result<void> Parser::read_directives() {
       if (value != "\\" && value != "`")
         return fail(Code::InvalidArgument, "{}: {}: the escape character is \\ or `", place, line);
       parsed_.escape = value[0];
+    } else if (name == "check") {
+      TRY(parsed_.check, parse_check(value).map_error([&](Error e) { return std::move(e).within(place); }));
     } else {
       parsed_.notes.push_back(fmt::format("{}: {}={} is noted; this builder reads the file itself", place, name, value));
     }
@@ -136,10 +143,14 @@ Result<void> Parser::read_directives() {
 // Takes the lines of one instruction: comments and empty lines between continued ones do not count.
 std::string Parser::join_lines() {
   std::string joined;
+  empty_continuation_ = false;
   while (at_ < lines_.size()) {
     std::string_view line = lines_[at_++];
     auto trimmed = trim(line);
-    if (!joined.empty() && (trimmed.empty() || trimmed.starts_with('#'))) continue;
+    if (!joined.empty() && (trimmed.empty() || trimmed.starts_with('#'))) {
+      empty_continuation_ = empty_continuation_ || trimmed.empty();
+      continue;
+    }
     if (joined.empty()) line = line.substr(line.find_first_not_of(" \t"));
     auto end = line.find_last_not_of(" \t");
     if (end == std::string_view::npos || line[end] != parsed_.escape) {
@@ -223,10 +234,13 @@ bool read_exec_form(Instruction& instruction) {
 Result<Instruction> Parser::next_instruction() {
   Instruction instruction;
   instruction.line = static_cast<int>(at_) + 1;
+  instruction.comments = std::exchange(comments_, {});
   instruction.source = join_lines();
+  instruction.empty_continuation = empty_continuation_;
   std::string_view rest = instruction.source;
   auto end = std::min(rest.find_first_of(" \t"), rest.size());
-  instruction.name = upper(rest.substr(0, end));
+  instruction.keyword = std::string(rest.substr(0, end));
+  instruction.name = upper(instruction.keyword);
   rest = trim(rest.substr(end));
   const Syntax* syntax = syntax_of(instruction.name);
   if (!syntax) {
@@ -240,6 +254,9 @@ Result<Instruction> Parser::next_instruction() {
   if (!instruction.exec_form) instruction.words = split_words(rest, parsed_.escape);
   bool onbuild = instruction.name == "ONBUILD";
   if ((syntax->heredoc && !instruction.exec_form) || onbuild) TRY_VOID(read_heredocs(instruction));
+  // A trigger carries its here-documents with it, as they would stand in a file.
+  if (onbuild)
+    for (const auto& document : std::exchange(instruction.heredocs, {})) instruction.text += "\n" + document.content + document.name;
   TRY_VOID(check_form(instruction, *syntax));
   return instruction;
 }
@@ -294,8 +311,6 @@ Result<void> Parser::start_stage(Instruction instruction) {
     stage.name = to_lower(instruction.words[2]);
     if (!valid_stage_name(stage.name))
       return fail(error(instruction, fmt::format("`{}` is no stage name; expected a letter, then letters, digits, - _ .", instruction.words[2])));
-    if (std::ranges::find(parsed_.stages, stage.name, &Stage::name) != parsed_.stages.end())
-      return fail(error(instruction, fmt::format("a stage named {} stands above; expected another name", stage.name)));
   }
   stage.from = std::move(instruction);
   parsed_.stages.push_back(std::move(stage));
@@ -319,6 +334,25 @@ Result<void> Parser::place(Instruction instruction) {
 const Flag* Instruction::flag(std::string_view flag_name) const {
   auto found = std::ranges::find(flags, flag_name, &Flag::name);
   return found == flags.end() ? nullptr : &*found;
+}
+
+Result<CheckDirective> parse_check(std::string_view text) {
+  CheckDirective check;
+  for (const auto& part : split(text, ';')) {
+    auto equals = part.find('=');
+    auto name = trim(std::string_view(part).substr(0, equals));
+    auto value = equals == std::string::npos ? std::string_view() : trim(std::string_view(part).substr(equals + 1));
+    if (trim(part).empty()) continue;
+    if (name == "error" && (value == "true" || value == "false")) {
+      check.error = value == "true";
+    } else if ((name == "skip" || name == "experimental") && !value.empty()) {
+      auto& rules = name == "skip" ? check.skip : check.experimental;
+      for (const auto& rule : split(value, ',')) rules.emplace(trim(rule));
+    } else {
+      return fail(Code::InvalidArgument, "check: `{}` is not known; expected skip=Rule,Rule, skip=all, error=true or experimental=Rule", trim(part));
+    }
+  }
+  return check;
 }
 
 Result<Dockerfile> parse_dockerfile(std::string_view text, const std::string& file) { return Parser(text, file).parse(); }

@@ -4,6 +4,7 @@
 // Pure functions, any thread.
 // Source: https://docs.docker.com/reference/dockerfile/
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,7 @@ struct Flag {
 
 struct Instruction {
   std::string name;    // upper case
+  std::string keyword; // the name as it was written
   int line = 0;        // of its first line, from 1
   std::string source;  // the instruction as one line, continuations joined, for people, errors and history
   std::vector<Flag> flags;
@@ -33,8 +35,16 @@ struct Instruction {
   std::vector<std::string> words;  // of `text`: quotes and escapes still in it; the array's strings when exec_form
   bool exec_form = false;          // `text` was a JSON array of strings
   std::vector<Heredoc> heredocs;
+  std::vector<std::string> comments;  // the comment lines right above it, without # and blanks
+  bool empty_continuation = false;    // an empty line stands between its continued lines
 
   const Flag* flag(std::string_view flag_name) const;
+};
+
+// `# check=skip=Rule,Rule;error=true;experimental=all`
+struct CheckDirective {
+  std::set<std::string> skip, experimental;  // names of rules, or "all"
+  bool error = false;
 };
 
 struct Stage {
@@ -50,11 +60,15 @@ struct Dockerfile {
   char escape = '\\';
   std::vector<Instruction> global_args;  // ARG before the first FROM
   std::vector<Stage> stages;             // at least one
+  CheckDirective check;
   std::vector<std::string> notes;        // accepted but without effect here, for people ("Dockerfile:1: syntax=…")
 };
 
 // InvalidArgument names file:line, quotes the line and says what was expected.
 Result<Dockerfile> parse_dockerfile(std::string_view text, const std::string& file = "Dockerfile");
+
+// The value of the directive (or of --check-options). InvalidArgument names the option that is not known.
+Result<CheckDirective> parse_check(std::string_view text);
 
 // One instruction out of a text ("RUN make"), for ONBUILD triggers that come with a base image.
 Result<Instruction> parse_instruction(std::string_view text, const std::string& file);

@@ -43,12 +43,14 @@ class Results {
   bool failed_ = false;
 };
 
-Result<oci::Image> add_image(oci::ImageStore& images, const StageState& state) {
+Result<oci::Image> add_image(oci::ImageStore& images, const StageState& state, std::optional<std::int64_t> epoch) {
   oci::Image image;
   image.config = state.config;
   image.layers = state.layers;
   image.history = state.history;
+  image.author = state.author;
   image.created = state.created.empty() ? "1970-01-01T00:00:00Z" : state.created;
+  if (epoch) image.created = iso8601(Time(Seconds(*epoch)));
 #if defined(__aarch64__)
   image.architecture = "arm64";
 #endif
@@ -63,8 +65,8 @@ Result<oci::Image> execute(const Plan& plan, oci::ImageStore& images, StepCache&
   std::counting_semaphore<> slots(static_cast<std::ptrdiff_t>(parallel));
   Results results;
   BuildShared shared{.plan = plan, .images = images, .cache = cache, .stop = stop, .observer = observer, .context = options.context,
-                     .scratch = options.scratch, .cache_mounts = options.cache_mounts, .name = options.name, .runtime = options.runtime,
-                     .step_timeout = options.step_timeout, .no_cache = options.no_cache, .slots = slots,
+                     .scratch = options.scratch, .cache_mounts = options.cache_mounts, .secrets = options.secrets, .epoch = options.epoch,
+                     .group = options.group, .name = options.name, .runtime = options.runtime, .no_cache = options.no_cache, .slots = slots,
                      .finished = [&](std::size_t index) -> const StageState& { return results.at(index); }};
   {
     std::vector<std::jthread> threads;
@@ -78,7 +80,7 @@ Result<oci::Image> execute(const Plan& plan, oci::ImageStore& images, StepCache&
     }
   }
   if (results.error()) return fail(*results.error());
-  return add_image(images, results.at(plan.target));
+  return add_image(images, results.at(plan.target), options.epoch);
 }
 
 }  // namespace watari::builder

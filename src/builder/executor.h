@@ -11,8 +11,10 @@ namespace watari::builder {
 
 struct ExecutorOptions {
   std::filesystem::path context, scratch, cache_mounts;
+  const BuildSecrets& secrets;
+  std::optional<std::int64_t> epoch;
+  BuildGroup& group;
   std::string name, runtime;
-  Millis step_timeout{3'600'000};
   std::size_t parallel = 0;  // 0: the number of cores
   bool no_cache = false;
 };

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <cctype>
+#include <tuple>
+#include <utility>
 
 namespace watari::builder {
 namespace {
 
-bool is_name_start(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
+bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
+// A shell's own parameters, which are never set here. Source: POSIX, 2.5.2 Special Parameters
+bool is_special(char c) { return std::string_view("@*#?-$!").contains(c); }
 bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
 class Expander {
@@ -14,15 +18,16 @@ class Expander {
   Expander(std::string_view text, const Lookup& lookup, char escape, bool keep_quotes)
       : text_(text), lookup_(lookup), escape_(escape), keep_quotes_(keep_quotes) {}
 
-  Result<std::string> run() { return until('\0'); }
+  Result<std::string> run() { return until('\0', false); }
 
  private:
   bool done() const { return at_ == text_.size(); }
-  Result<std::string> until(char stop);
+  Result<std::string> until(char stop, bool keep_escapes);
+  std::string name();
   Result<std::string> double_quoted();
   Result<std::string> dollar();
   Result<std::string> braced();
-  Result<std::string> modified(const std::string& name, std::string_view op);
+  Result<std::string> modified(const std::string& variable, std::string_view op);
   tl::unexpected<Error> wrong(std::string_view problem) const {
     return fail(Code::InvalidArgument, "{} in `{}`", problem, text_);
   }
@@ -34,8 +39,8 @@ class Expander {
   std::size_t at_ = 0;
 };
 
-// Everything up to an unquoted `stop` (which stays unread), or the end for '\0'.
-Result<std::string> Expander::until(char stop) {
+// Everything up to an unquoted `stop` (which stays unread), or the end for '\0'. Patterns keep their escapes.
+Result<std::string> Expander::until(char stop, bool keep_escapes) {
   std::string out;
   while (!done() && (stop == '\0' || text_[at_] != stop)) {
     char c = text_[at_];
@@ -48,8 +53,7 @@ Result<std::string> Expander::until(char stop) {
         out += c;
         break;
       }
-      // In a here-document only \$ and \\ are escapes, as in a shell.
-      if (keep_quotes_ && text_[at_] != '$' && text_[at_] != escape_) out += c;
+      if (keep_escapes) out += c;
       out += text_[at_++];
     } else if (c == '\'' && !keep_quotes_) {
       auto end = text_.find('\'', at_ + 1);
@@ -97,23 +101,28 @@ Result<std::string> Expander::dollar() {
     ++at_;
     return braced();
   }
-  if (!is_name_start(text_[at_])) return std::string("$");
+  auto variable = name();
+  return variable.empty() ? std::string("$") : lookup_(variable).value_or("");
+}
+
+// A name, digits, or one special character; "" when none of them is here.
+std::string Expander::name() {
   auto start = at_;
-  while (!done() && is_name(text_[at_])) ++at_;
-  return lookup_(std::string(text_.substr(start, at_ - start))).value_or("");
+  if (!done() && is_special(text_[at_])) ++at_;
+  else if (!done() && is_digit(text_[at_])) while (!done() && is_digit(text_[at_])) ++at_;
+  else while (!done() && is_name(text_[at_])) ++at_;
+  return std::string(text_.substr(start, at_ - start));
 }
 
 Result<std::string> Expander::braced() {
-  auto start = at_;
-  while (!done() && is_name(text_[at_])) ++at_;
-  std::string name(text_.substr(start, at_ - start));
-  if (name.empty() || !is_name_start(name[0])) return wrong("expected a variable name after ${");
+  auto variable = name();
+  if (variable.empty()) return wrong("expected a variable name after ${");
   if (done()) return wrong("${ has no closing }");
   for (std::string_view op : {"}", ":-", ":+", ":?", "-", "+", "?", "##", "#", "%%", "%", "//", "/"}) {
     if (!text_.substr(at_).starts_with(op)) continue;
     at_ += op.size();
-    if (op == "}") return lookup_(name).value_or("");
-    return modified(name, op);
+    if (op == "}") return lookup_(variable).value_or("");
+    return modified(variable, op);
   }
   return wrong("expected } or one of :- :+ :? - + ? # ## % %% / // after the variable name");
 }
@@ -137,6 +146,7 @@ std::string without_suffix(const std::string& value, const std::string& pattern,
 std::string replaced(const std::string& value, const std::string& pattern, const std::string& by, bool all) {
   std::string out;
   std::size_t at = 0;
+  if (value.empty() && !pattern.empty() && matches_pattern(pattern, value, false)) return by;
   while (at < value.size()) {
     std::size_t length = value.size() - at;
     while (length > 0 && !matches_pattern(pattern, std::string_view(value).substr(at, length), false)) --length;
@@ -151,24 +161,37 @@ std::string replaced(const std::string& value, const std::string& pattern, const
   return out + value.substr(at);
 }
 
-Result<std::string> Expander::modified(const std::string& name, std::string_view op) {
+// Patterns in substitutions know * and ? only: a bracket means itself.
+std::string without_sets(std::string_view pattern) {
+  std::string out;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '[') out += '\\';
+    out += pattern[i];
+    if (pattern[i] == '\\' && i + 1 < pattern.size()) out += pattern[++i];
+  }
+  return out;
+}
+
+Result<std::string> Expander::modified(const std::string& variable, std::string_view op) {
   bool replace = op[0] == '/';
-  TRY(auto word, until(replace ? '/' : '}'));
+  bool pattern = replace || op[0] == '#' || op[0] == '%';
+  TRY(auto word, until(replace ? '/' : '}', pattern));
   std::string replacement;
   if (replace) {
     if (done()) return wrong("${name/pattern/replacement} lacks its second /");
     ++at_;
-    TRY(replacement, until('}'));
+    TRY(replacement, until('}', true));
   }
   if (done()) return wrong("${ has no closing }");
   ++at_;
-  auto value = lookup_(name);
+  if (pattern) word = without_sets(word);
+  auto value = lookup_(variable);
   bool set = value && (op[0] != ':' || !value->empty());
   switch (op.back()) {
     case '-': return set ? *value : word;
     case '+': return set ? word : std::string();
     case '?':
-      if (!set) return wrong(fmt::format("{}: {}", name, word.empty() ? "is not set" : word));
+      if (!set) return wrong(fmt::format("{}: {}", variable, word.empty() ? "is not set" : word));
       return *value;
     case '#': return without_prefix(value.value_or(""), word, op == "##");
     case '%': return without_suffix(value.value_or(""), word, op == "%%");
@@ -201,34 +224,42 @@ bool matches_set(std::string_view& pattern, char c) {
 
 }  // namespace
 
+namespace {
+
+// Whether one character matches what stands first in `pattern`, which moves behind it. Not for '*'.
+bool matches_one(std::string_view& pattern, char c, bool path) {
+  char p = pattern[0];
+  if (p == '[') return matches_set(pattern, c) && !(path && c == '/');
+  if (p == '\\' && pattern.size() > 1) {
+    pattern.remove_prefix(1);
+    p = pattern[0];
+  } else if (p == '?' && !(path && c == '/')) {
+    p = c;
+  }
+  pattern.remove_prefix(1);
+  return p == c;
+}
+
+}  // namespace
+
+// The newest '*' takes one character more whenever the rest does not fit: no pattern takes longer than pattern times text.
 bool matches_pattern(std::string_view pattern, std::string_view text, bool path) {
-  while (!pattern.empty()) {
-    char p = pattern[0];
-    if (p == '*') {
-      while (pattern.starts_with('*')) pattern.remove_prefix(1);
-      for (std::size_t i = 0; i <= text.size(); ++i) {
-        if (matches_pattern(pattern, text.substr(i), path)) return true;
-        if (path && i < text.size() && text[i] == '/') return false;
-      }
-      return false;
-    }
-    if (text.empty()) return false;
-    char c = text[0];
-    text.remove_prefix(1);
-    if (p == '[') {
-      if (!matches_set(pattern, c) || (path && c == '/')) return false;
+  std::optional<std::pair<std::string_view, std::string_view>> star;  // what follows it, and the text that it has not taken
+  while (true) {
+    if (pattern.starts_with('*')) {
+      pattern.remove_prefix(1);
+      star = {pattern, text};
       continue;
     }
-    if (p == '\\' && pattern.size() > 1) {
-      pattern.remove_prefix(1);
-      p = pattern[0];
-    } else if (p == '?' && !(path && c == '/')) {
-      p = c;
+    if (pattern.empty() && text.empty()) return true;
+    if (!pattern.empty() && !text.empty() && matches_one(pattern, text[0], path)) {
+      text.remove_prefix(1);
+      continue;
     }
-    pattern.remove_prefix(1);
-    if (p != c) return false;
+    if (!star || star->second.empty() || (path && star->second[0] == '/')) return false;
+    star->second.remove_prefix(1);
+    std::tie(pattern, text) = *star;
   }
-  return text.empty();
 }
 
 std::vector<std::string> split_words(std::string_view text, char escape) {

@@ -20,7 +20,7 @@ std::vector<std::string> split_words(std::string_view text, char escape);
 // ${x/p/y} ${x//p/y}. An unset variable is empty. InvalidArgument says what is wrong in the word.
 Result<std::string> expand_word(std::string_view word, const Lookup& lookup, char escape);
 
-// Replaces variables but leaves quotes and single backslashes as they are: the text of a here-document.
+// Replaces variables and takes escapes away but leaves quotes as they are: the text of a here-document.
 Result<std::string> expand_text(std::string_view text, const Lookup& lookup, char escape);
 
 // Shell pattern (* ? [a-z] \x) against the whole text; '*' and '?' do not match '/' when `path` is set.

@@ -78,4 +78,8 @@ MountedLayers::~MountedLayers() {
   fs::remove_all(scratch_, ignored);
 }
 
+UnmountAtEnd::~UnmountAtEnd() {
+  if (!target.empty()) ::umount2(target.c_str(), MNT_DETACH);
+}
+
 }  // namespace watari::builder

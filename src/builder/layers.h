@@ -2,6 +2,7 @@
 // Layers mounted for a build step. Every build thread first calls own_mounts(): what it mounts then exists for this thread and its
 // children only, and is gone with the process, however that ends.
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -31,6 +32,12 @@ class MountedLayers {
  private:
   explicit MountedLayers(std::filesystem::path scratch) : scratch_(std::move(scratch)) {}
   std::filesystem::path scratch_;
+};
+
+// Takes a mount of this thread's down again; nothing when `target` is empty.
+struct UnmountAtEnd {
+  std::filesystem::path target;
+  ~UnmountAtEnd();
 };
 
 }  // namespace watari::builder

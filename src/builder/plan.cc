@@ -16,21 +16,10 @@ constexpr std::string_view kArch = "arm64";
 constexpr std::string_view kArch = "amd64";
 #endif
 
-Variables platform_variables() {
-  std::string arch(kArch);
-  Variables all;
-  for (std::string side : {"TARGET", "BUILD"}) {
-    all[side + "PLATFORM"] = "linux/" + arch;
-    all[side + "OS"] = "linux";
-    all[side + "ARCH"] = arch;
-    all[side + "VARIANT"] = "";
-  }
-  return all;
-}
-
 class Planner {
  public:
-  Planner(const Dockerfile& file, const Variables& given, const oci::ImageStore& images) : file_(file), images_(images) {
+  Planner(const Dockerfile& file, const Variables& given, const NamedContexts& contexts, const oci::ImageStore& images)
+      : file_(file), contexts_(contexts), images_(images) {
     plan_.file = file.file;
     plan_.escape = file.escape;
     plan_.global = platform_variables();
@@ -81,8 +70,8 @@ class Planner {
 
   Result<std::size_t> find_target(const std::string& target) {
     if (target.empty()) return file_.stages.size() - 1;
-    auto found = std::ranges::find(file_.stages, to_lower(target), &Stage::name);
-    if (found != file_.stages.end()) return static_cast<std::size_t>(found - file_.stages.begin());
+    for (std::size_t i = file_.stages.size(); i-- > 0;)
+      if (file_.stages[i].name == to_lower(target)) return i;
     if (auto number = parse_number<std::size_t>(target); number && *number < file_.stages.size()) return *number;
     std::string names;
     for (const auto& stage : file_.stages)
@@ -90,9 +79,9 @@ class Planner {
     return fail(Code::NotFound, "{}: no stage named {}; its stages are {}", file_.file, target, names.empty() ? "without names" : names);
   }
 
-  // A stage above `index` by its name; by its number only where COPY --from allows it.
+  // A stage above `index` by its name (the last one of that name); by its number only where COPY --from allows it.
   std::optional<std::size_t> stage_above(std::size_t index, const std::string& name, bool numbers) {
-    for (std::size_t i = 0; i < index; ++i)
+    for (std::size_t i = index; i-- > 0;)
       if (file_.stages[i].name == to_lower(name) && !name.empty()) return i;
     auto number = numbers ? parse_number<std::size_t>(name) : std::nullopt;
     return number && *number < index ? number : std::nullopt;
@@ -129,6 +118,11 @@ class Planner {
   Result<void> find_base(const Stage& source, PlannedStage& stage) {
     TRY(auto base, expanded(source.from, source.base));
     if (base.empty()) return fail(error(source.from, fmt::format("`{}` is empty; give its ARG a default, or --build-arg", source.base)));
+    if (auto named = contexts_.find(to_lower(base)); named != contexts_.end()) {
+      stage.base_directory = named->second.directory;
+      if (!stage.base_directory.empty()) return {};
+      return take_image(source, stage, named->second.image);
+    }
     if (base == "scratch") return {};
     stage.parent = stage_above(stage.index, base, false);
     if (stage.parent) {
@@ -137,7 +131,11 @@ class Planner {
         if (each.name == "ONBUILD") TRY_VOID(add_trigger(stage, each.text));
       return {};
     }
-    TRY(auto image, find_image(source.from, base));
+    return take_image(source, stage, base);
+  }
+
+  Result<void> take_image(const Stage& source, PlannedStage& stage, const std::string& reference) {
+    TRY(auto image, find_image(source.from, reference));
     for (const auto& trigger : image.config.on_build) TRY_VOID(add_trigger(stage, trigger));
     stage.base = std::move(image);
     return {};
@@ -155,23 +153,34 @@ class Planner {
     if (instruction.name == "COPY") {
       if (const Flag* from = instruction.flag("from")) names.push_back(from->value);
     } else if (instruction.name == "RUN") {
-      auto mounts = run_mounts_of(instruction);
-      if (!mounts) return fail(error(instruction, mounts.error().message));
-      for (const auto& mount : *mounts)
-        if (!mount.from.empty()) names.push_back(mount.from);
+      TRY(names, mount_origins_of(instruction).map_error([&](const Error& e) { return error(instruction, e.message); }));
     }
     for (const auto& name : names) {
       if (name.empty() || name.contains('$'))
         return fail(error(instruction, fmt::format("`{}` is no stage; variables do not work here, name a stage with `FROM image AS name`", name)));
-      Origin origin{stage_above(stage.index, name, true), std::nullopt};
-      if (origin.stage) {
-        stage.needs.insert(*origin.stage);
-      } else {
-        TRY(origin.image, find_image(instruction, name));
-      }
+      TRY(auto origin, find_origin(instruction, stage.index, name));
+      if (origin.stage) stage.needs.insert(*origin.stage);
       stage.origins[name] = std::move(origin);
     }
     return {};
+  }
+
+  Result<Origin> find_origin(const Instruction& at, std::size_t index, const std::string& name) {
+    Origin origin;
+    if (auto named = contexts_.find(to_lower(name)); named != contexts_.end()) {
+      origin.directory = named->second.directory;
+      if (!origin.directory.empty()) return origin;
+      TRY(origin.image, find_image(at, named->second.image));
+      return origin;
+    }
+    origin.stage = stage_above(index, name, true);
+    if (origin.stage) return origin;
+    if (name == "scratch") {
+      origin.image.emplace();
+    } else {
+      TRY(origin.image, find_image(at, name));
+    }
+    return origin;
   }
 
   void note_unused_args() {
@@ -183,13 +192,14 @@ class Planner {
       });
     };
     for (const auto& [name, value] : plan_.given) {
-      bool used = is_predefined_arg(name) || declares(file_.global_args, name) ||
+      bool used = is_predefined_arg(name) || name == "SOURCE_DATE_EPOCH" || declares(file_.global_args, name) ||
                   std::ranges::any_of(plan_.stages, [&](const PlannedStage& s) { return declares(s.instructions, name); });
       if (!used) plan_.notes.push_back(fmt::format("{}: no ARG takes the build argument {}", file_.file, name));
     }
   }
 
   const Dockerfile& file_;
+  const NamedContexts& contexts_;
   const oci::ImageStore& images_;
   Plan plan_;
   std::map<std::size_t, PlannedStage> needed_;
@@ -197,13 +207,26 @@ class Planner {
 
 }  // namespace
 
+Variables platform_variables() {
+  std::string arch(kArch);
+  Variables all;
+  for (std::string side : {"TARGET", "BUILD"}) {
+    all[side + "PLATFORM"] = "linux/" + arch;
+    all[side + "OS"] = "linux";
+    all[side + "ARCH"] = arch;
+    all[side + "VARIANT"] = "";
+  }
+  return all;
+}
+
 bool is_predefined_arg(std::string_view name) {
   static constexpr std::array<std::string_view, 5> kNames{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"};
   return std::ranges::find(kNames, to_lower(name)) != kNames.end();
 }
 
-Result<Plan> make_plan(const Dockerfile& dockerfile, const std::string& target, const Variables& build_args, const oci::ImageStore& images) {
-  return Planner(dockerfile, build_args, images).make(target);
+Result<Plan> make_plan(const Dockerfile& dockerfile, const std::string& target, const Variables& build_args, const NamedContexts& contexts,
+                       const oci::ImageStore& images) {
+  return Planner(dockerfile, build_args, contexts, images).make(target);
 }
 
 }  // namespace watari::builder

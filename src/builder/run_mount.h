@@ -1,6 +1,9 @@
 #pragma once
 // RUN --mount=…: what a step sees besides its root. Pure.
 // Source: https://docs.docker.com/reference/dockerfile/#run---mount
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,18 +12,27 @@
 namespace watari::builder {
 
 struct RunMount {
-  enum class Type { Bind, Cache, Tmpfs };
+  enum class Type { Bind, Cache, Tmpfs, Secret, Ssh };
+  enum class Sharing { Shared, Private, Locked };
   Type type = Type::Bind;
-  std::string target;        // absolute, or relative to the working directory
+  std::string target;        // absolute, or relative to the working directory; empty only for secrets in the environment and ssh
   std::string source = "/";  // of bind and cache, in what `from` names
-  std::string from;          // a stage or an image; empty is the context (bind) or an empty directory (cache)
-  std::string id;            // of a cache; its target when not given
+  std::string from;          // a stage, an image or a named context; empty is the context (bind) or an empty directory (cache)
+  std::string id;            // of a cache (its target when not given), secret or ssh agent ("default")
   bool read_only = true;
-  bool locked = false;       // sharing=locked or private: one step at a time uses the cache
-  std::uint32_t mode = 0755, uid = 0, gid = 0;  // of a new cache
+  Sharing sharing = Sharing::Shared;
+  bool required = false;                 // of a secret or ssh: the build fails without it
+  std::optional<std::string> env;        // of a secret: the variable that gets its value
+  std::optional<std::uint32_t> mode;     // of a cache, a secret or an ssh socket
+  std::uint32_t uid = 0, gid = 0;
+  bool owned = false;                    // uid or gid were given
+  std::int64_t size = 0;                 // of a tmpfs, in bytes; 0 is the kernel's default
 };
 
-// InvalidArgument names the option; secret and ssh mounts are refused by name.
-Result<std::vector<RunMount>> run_mounts_of(const Instruction& run);
+// `expand` is applied to every value but `from`. InvalidArgument names the option.
+using ExpandWord = std::function<Result<std::string>(const std::string& word)>;
+Result<std::vector<RunMount>> run_mounts_of(const Instruction& run, const ExpandWord& expand);
+// The values of from= of all mounts, before any variable is known.
+Result<std::vector<std::string>> mount_origins_of(const Instruction& run);
 
 }  // namespace watari::builder

@@ -2,7 +2,8 @@
 // One RUN: a process in the OCI runtime on a mounted root.
 //
 // The runtime is started by run_contained(): when it is gone, for whatever reason, the kernel has killed everything of the step and
-// dropped its mounts; there is nothing to clean up but directories. No cgroup is made. Device nodes are out of reach: no CAP_MKNOD, and the root is
+// dropped its mounts; there is nothing to clean up but directories and the build's control group. The bundle, which holds secrets that
+// go into the environment, lies on a tmpfs of this thread's own. Device nodes are out of reach: no CAP_MKNOD, and the root is
 // mounted nodev. The container shares the host's network namespace unless `network` is false.
 #include <filesystem>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "builder/contained.h"
+#include "builder/limits.h"
 #include "builder/rooted.h"
 #include "builder/stop_signal.h"
 
@@ -20,6 +22,10 @@ struct Bind {
   std::filesystem::path source;
   std::string target;
   bool read_only = true;
+};
+struct Tmpfs {
+  std::string target;
+  std::int64_t size = 0;  // 0: the kernel's default
 };
 
 struct SandboxOptions {
@@ -31,7 +37,8 @@ struct SandboxOptions {
   User user;
   bool network = true;
   std::vector<Bind> binds;
-  std::vector<std::string> tmpfs;
+  std::vector<Tmpfs> tmpfs;
+  BuildGroup* group = nullptr;      // limits; outlives the step
   Millis timeout{3'600'000};
 };
 

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/digest.h"
@@ -13,6 +15,11 @@ namespace watari::builder {
 
 namespace fs = std::filesystem;
 using codec::Json;
+
+namespace {
+// Source: moby/buildkit util/system/path.go
+constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}  // namespace
 
 StageBuild::Step StageBuild::step_for(std::string_view name) {
   static const std::map<std::string_view, Step> kSteps{
@@ -45,12 +52,36 @@ Result<void> StageBuild::start() {
     state_.config = stage_.base->config;
     state_.history = stage_.base->history;
     state_.created = stage_.base->created;
-  } else {
-    // What BuildKit gives images that begin from scratch.
-    state_.config.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+    state_.author = stage_.base->author;
+    for (const auto& pair : state_.config.env) {
+      auto equals = std::min(pair.find('='), pair.size());
+      state_.variables[pair.substr(0, equals)] = pair.substr(std::min(equals + 1, pair.size()));
+    }
+  } else if (!stage_.base_directory.empty()) {
+    TRY_VOID(take_directory(stage_.base_directory));
   }
+  // BuildKit gives a PATH to every image that has none.
+  if (std::ranges::none_of(state_.config.env, [](const auto& pair) { return pair.starts_with("PATH="); })) set_variable("PATH", std::string(kDefaultPath));
   state_.config.on_build.clear();
   return {};
+}
+
+// A directory as the only layer below.
+Result<void> StageBuild::take_directory(const fs::path& directory) {
+  TRY(auto scratch, shared_.images.scratch_directory());
+  TRY_VOID(copy_sources({Source{directory, "", true}}, scratch, {.destination = "/"}, shared_.stop));
+  TRY(auto layer, shared_.images.add_layer(scratch));
+  state_.layers = {layer};
+  state_.history = {{"FROM " + stage_.from.words[0], "", false, ""}};
+  return {};
+}
+
+void StageBuild::set_variable(const std::string& name, const std::string& value) {
+  auto& env = state_.config.env;
+  auto found = std::ranges::find_if(env, [&](const std::string& pair) { return pair.starts_with(name + "="); });
+  if (found == env.end()) env.push_back(name + "=" + value);
+  else *found = name + "=" + value;
+  state_.variables[name] = value;
 }
 
 Result<void> StageBuild::carry_out(int number, const Instruction& instruction) {
@@ -76,11 +107,13 @@ Result<void> StageBuild::carry_out(int number, const Instruction& instruction) {
   return {};
 }
 
-Json StageBuild::inputs(std::string_view kind) const {
+Json StageBuild::inputs(std::string_view kind, bool alone) const {
   std::string chain;
   for (const auto& layer : state_.layers) chain += layer.diff_id + "\n";
   // The version changes whenever a step comes to make something else of the same inputs.
-  return Json::object({{"version", 2}, {"kind", Json(kind)}, {"below", Json(sha256_hex(chain))}});
+  auto in = Json::object({{"version", 3}, {"kind", Json(kind)}, {"below", Json(alone ? "nothing" : sha256_hex(chain))}});
+  if (shared_.epoch) in.set("epoch", Json(*shared_.epoch));
+  return in;
 }
 
 std::string StageBuild::slot_of(const Instruction& instruction) const {
@@ -116,13 +149,17 @@ namespace {
 
 bool has_no_entry(const fs::path& directory) { return fs::directory_iterator(directory) == fs::directory_iterator(); }
 
-struct RemoveAtEnd {
-  fs::path directory;
-  ~RemoveAtEnd() {
-    std::error_code ignored;
-    fs::remove_all(directory, ignored);
+// No file stays younger than `epoch`. Source: https://reproducible-builds.org/specs/source-date-epoch/
+void clamp_times(const fs::path& directory, std::int64_t epoch) {
+  std::vector<fs::path> all{directory};
+  for (fs::recursive_directory_iterator it(directory), end; it != end; ++it) all.push_back(it->path());
+  for (const auto& path : all) {
+    struct stat info{};
+    if (::lstat(path.c_str(), &info) != 0 || info.st_mtime <= epoch) continue;
+    std::array<timespec, 2> times{timespec{epoch, 0}, timespec{epoch, 0}};
+    ::utimensat(AT_FDCWD, path.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
   }
-};
+}
 
 std::string now_rfc3339() { return iso8601(SystemClock().now()); }
 
@@ -136,15 +173,19 @@ Result<CachedStep> StageBuild::make_layer(const LayerStep& step) {
     fs::create_directory(each);
     fs::permissions(each, fs::perms(0755));
   }
-  TRY(auto lower, layer_directories(state_.layers));
+  std::vector<fs::path> lower;
+  if (!step.alone) {
+    TRY(lower, layer_directories(state_.layers));
+  }
   {
     TRY(auto mounted, MountedLayers::mount({.lower = lower, .scratch = new_scratch(), .upper = upper, .work = work,
                                             .directories = step.directories, .files = step.files}));
     TRY_VOID(step.make(mounted.root()));
   }
   CachedStep made;
-  made.created = now_rfc3339();
+  made.created = shared_.epoch ? iso8601(Time(Seconds(*shared_.epoch))) : now_rfc3339();
   if (has_no_entry(upper)) return made;
+  if (shared_.epoch) clamp_times(upper, *shared_.epoch);
   TRY(made.layer, shared_.images.add_layer(upper));
   return made;
 }
@@ -152,7 +193,7 @@ Result<CachedStep> StageBuild::make_layer(const LayerStep& step) {
 void StageBuild::accept(const Instruction& instruction, const CachedStep& made) {
   if (made.layer) state_.layers.push_back(*made.layer);
   state_.created = std::max(state_.created, made.created);
-  state_.history.push_back({instruction.source, "", !made.layer});
+  state_.history.push_back({instruction.source, "", !made.layer, made.created});
 }
 
 Result<std::vector<fs::path>> StageBuild::layer_directories(const std::vector<oci::Layer>& layers) {
@@ -179,11 +220,20 @@ const std::vector<oci::Layer>& StageBuild::layers_of(const Origin& origin) {
 
 Lookup StageBuild::lookup() const {
   return [this](const std::string& name) -> std::optional<std::string> {
-    for (const auto& pair : state_.config.env)
-      if (pair.starts_with(name + "=")) return pair.substr(name.size() + 1);
-    auto found = state_.args.find(name);
-    return found == state_.args.end() ? std::nullopt : std::optional(found->second);
+    auto found = state_.variables.find(name);
+    return found == state_.variables.end() ? std::nullopt : std::optional(found->second);
   };
+}
+
+// The files of a from=, mounted in `views` when they are layers; the context without one.
+Result<fs::path> StageBuild::origin_root(const std::string& from, std::list<MountedLayers>& views) {
+  if (from.empty()) return shared_.context;
+  const auto& origin = stage_.origins.at(from);
+  if (!origin.directory.empty()) return origin.directory;
+  auto mounted = view(layers_of(origin));
+  if (!mounted) return fail(mounted.error());
+  views.push_back(std::move(*mounted));
+  return views.back().root();
 }
 
 Result<std::string> StageBuild::flag_value(const Instruction& instruction, std::string_view name) const {

@@ -2,6 +2,9 @@
 // Builds one stage, instruction by instruction, on one thread that has own_mounts(). The files of an instruction family: steps_files.cc
 // (COPY, ADD, WORKDIR), steps_run.cc (RUN), steps_config.cc (everything that changes the configuration only).
 #include <functional>
+#include <list>
+#include <map>
+#include <optional>
 #include <semaphore>
 #include <string>
 #include <vector>
@@ -33,7 +36,14 @@ struct StageState {
   oci::ImageConfig config;
   std::vector<oci::HistoryEntry> history;
   std::string created;  // of the newest layer: the same steps give the same image
-  Variables args;       // declared ARGs that have a value
+  std::string author;
+  Variables variables;  // what words and commands see: ARG and ENV, whichever was set last
+};
+
+// What a RUN may use beyond its image. Values live in memory only.
+struct BuildSecrets {
+  std::map<std::string, std::string> values;  // by id
+  std::map<std::string, std::string> agents;  // ssh agents: id to the socket's path on this host
 };
 
 // What all stages of a build share. Owned by the executor, outlives its stages.
@@ -46,12 +56,22 @@ struct BuildShared {
   std::filesystem::path context;       // the unpacked files of the client
   std::filesystem::path scratch;       // of this build; removed when it ends
   std::filesystem::path cache_mounts;  // of RUN --mount=type=cache
+  const BuildSecrets& secrets;
+  std::optional<std::int64_t> epoch;   // SOURCE_DATE_EPOCH: no file of a new layer is younger, and the image is of this time
+  BuildGroup& group;                   // limits
   std::string name;                    // tells builds of different images apart in explanations
   std::string runtime = "crun";
-  Millis step_timeout{3'600'000};
   bool no_cache = false;
   std::counting_semaphore<>& slots;    // steps at once
   std::function<const StageState&(std::size_t index)> finished;  // a stage that this one needs
+};
+
+struct RemoveAtEnd {
+  std::filesystem::path directory;
+  ~RemoveAtEnd() {
+    std::error_code ignored;
+    std::filesystem::remove_all(directory, ignored);
+  }
 };
 
 class StageBuild {
@@ -79,16 +99,27 @@ class StageBuild {
 
   Result<void> workdir(const Instruction& instruction);
   Result<void> copy(const Instruction& instruction);
-  Result<std::vector<Source>> sources_of(const Instruction& instruction, std::vector<std::string> words, const std::filesystem::path& scratch,
-                                         const std::filesystem::path& root);
+  struct CopyPlan;  // of a COPY or ADD: its sources, and what tells them from others
+  Result<void> find_copy_sources(const Instruction& instruction, std::vector<std::string> words, const std::filesystem::path& scratch,
+                                 const std::filesystem::path& root, CopyPlan& plan);
+  Result<void> add_remote(const Instruction& instruction, const std::string& url, const std::filesystem::path& scratch, CopyPlan& plan);
+  Result<void> add_document(const Heredoc& document, const std::filesystem::path& scratch, CopyPlan& plan);
   Result<std::vector<Source>> unpacked(std::vector<Source> sources, const std::filesystem::path& scratch);
   Result<CopyOptions> copy_options(const Instruction& instruction, const std::filesystem::path& root, const std::string& destination);
+  Result<std::optional<Owner>> linked_owner(const Instruction& instruction);
 
   Result<void> run_command(const Instruction& instruction);
   struct Mounts;  // of a RUN, ready to be bound
   Result<void> prepare_mounts(const std::vector<RunMount>& wanted, const std::filesystem::path& scratch, Mounts& mounts);
   Result<void> prepare_bind(const RunMount& wanted, const std::filesystem::path& scratch, Mounts& mounts);
+  Result<void> prepare_cache(const RunMount& wanted, Mounts& mounts);
+  Result<void> prepare_secret(const RunMount& wanted, Mounts& mounts);
+  Result<void> prepare_agent(const RunMount& wanted, Mounts& mounts);
+  Result<void> mount_private(const std::filesystem::path& scratch, Mounts& mounts);
+  Result<std::filesystem::path> origin_root(const std::string& from, std::list<MountedLayers>& views);
   std::vector<std::string> run_argv(const Instruction& instruction, const std::filesystem::path& scratch, std::vector<Bind>& binds);
+  codec::Json run_inputs(const Instruction& instruction, const SandboxOptions& options, const Mounts& mounts);
+  Result<void> run_in(const std::filesystem::path& root, SandboxOptions& options, const Mounts& mounts);
   Variables run_environment(bool for_key) const;
 
   // A step that makes a layer: from the cache, or by `make` on the mounted root.
@@ -97,6 +128,7 @@ class StageBuild {
     codec::Json inputs;
     std::function<Result<void>(const std::filesystem::path& root)> make;
     std::vector<std::string> directories, files;  // mount points that must leave no trace
+    bool alone = false;                           // --link: the layer is made on nothing
   };
   Result<void> layer_step(LayerStep step);
   std::optional<CachedStep> cached(const std::string& key);
@@ -108,12 +140,14 @@ class StageBuild {
   Result<MountedLayers> view(const std::vector<oci::Layer>& layers);
   std::filesystem::path new_scratch();
   const std::vector<oci::Layer>& layers_of(const Origin& origin);
+  Result<void> take_directory(const std::filesystem::path& directory);  // FROM a named context
+  void set_variable(const std::string& name, const std::string& value);  // as ENV does
 
   Lookup lookup() const;
   Result<std::string> expanded(const std::string& word) const { return expand_word(word, lookup(), shared_.plan.escape); }
   Result<std::string> flag_value(const Instruction& instruction, std::string_view name) const;
   std::string in_workdir(const std::string& path) const;
-  codec::Json inputs(std::string_view kind) const;
+  codec::Json inputs(std::string_view kind, bool alone = false) const;
   std::string slot_of(const Instruction& instruction) const;
 
   const BuildShared& shared_;

@@ -31,11 +31,12 @@ Result<Seconds> duration(std::string_view text) {
   return Seconds(whole + (static_cast<double>(whole) < total ? 1 : 0));
 }
 
-// "80", "80/udp", "8000-8002" as the entries of the configuration.
+// "80", "80/udp", "8000-8002" as the entries of the configuration. Of "127.0.0.1:8080:80" the container's port counts, as in BuildKit.
 Result<std::vector<std::string>> ports(const std::string& text) {
   auto slash = text.find('/');
   auto protocol = slash == std::string::npos ? "tcp" : to_lower(text.substr(slash + 1));
   auto numbers = text.substr(0, slash);
+  if (auto colon = numbers.rfind(':'); colon != std::string::npos) numbers.erase(0, colon + 1);
   auto dash = numbers.find('-');
   auto first = parse_number<std::uint16_t>(numbers.substr(0, dash));
   auto last = dash == std::string::npos ? first : parse_number<std::uint16_t>(numbers.substr(dash + 1));
@@ -47,13 +48,6 @@ Result<std::vector<std::string>> ports(const std::string& text) {
   return all;
 }
 
-void set_variable(std::vector<std::string>& env, const std::string& name, const std::string& value) {
-  auto found = std::ranges::find_if(env, [&](const std::string& pair) { return pair.starts_with(name + "="); });
-  auto pair = name + "=" + value;
-  if (found == env.end()) env.push_back(pair);
-  else *found = pair;
-}
-
 void add_once(std::vector<std::string>& list, const std::string& item) {
   if (std::ranges::find(list, item) == list.end()) list.push_back(item);
 }
@@ -61,21 +55,22 @@ void add_once(std::vector<std::string>& list, const std::string& item) {
 }  // namespace
 
 Result<void> StageBuild::config_step(const Instruction& instruction) {
-  state_.history.push_back({instruction.source, "", true});
+  state_.history.push_back({instruction.source, "", true, ""});
   reason_ = "changes the configuration only";
   return {};
 }
 
-// --build-arg wins over the default here, that over the one before the first FROM.
+// --build-arg wins over the default here, that over the one before the first FROM. One argument sees those before it.
 Result<void> StageBuild::arg(const Instruction& instruction) {
   const Plan& plan = shared_.plan;
-  for (const auto& [name, value] : pairs_of(instruction)) {
+  for (const auto& [key, value] : pairs_of(instruction)) {
+    TRY(auto name, expanded(key));
     if (auto given = plan.given.find(name); given != plan.given.end()) {
-      state_.args[name] = given->second;
+      state_.variables[name] = given->second;
     } else if (value) {
-      TRY(state_.args[name], expanded(*value));
+      TRY(state_.variables[name], expanded(*value));
     } else if (auto global = plan.global.find(name); global != plan.global.end()) {
-      state_.args[name] = global->second;
+      state_.variables[name] = global->second;
     }
   }
   return config_step(instruction);
@@ -83,13 +78,13 @@ Result<void> StageBuild::arg(const Instruction& instruction) {
 
 // All values see the environment as it was before the instruction.
 Result<void> StageBuild::env(const Instruction& instruction) {
-  auto env = state_.config.env;
+  std::vector<std::pair<std::string, std::string>> pairs;
   for (const auto& [name, value] : pairs_of(instruction)) {
     TRY(auto key, expanded(name));
     TRY(auto text, expanded(value.value_or("")));
-    set_variable(env, key, text);
+    pairs.emplace_back(std::move(key), std::move(text));
   }
-  state_.config.env = std::move(env);
+  for (const auto& [name, value] : pairs) set_variable(name, value);
   return config_step(instruction);
 }
 
@@ -116,14 +111,14 @@ Result<void> StageBuild::volume(const Instruction& instruction) {
   for (const auto& word : instruction.words) {
     TRY(auto path, expanded(word));
     if (path.empty()) return fail(Code::InvalidArgument, "a volume has no path");
-    add_once(state_.config.volumes, in_workdir(path));
+    add_once(state_.config.volumes, path);
   }
   return config_step(instruction);
 }
 
 Result<void> StageBuild::health_check(const Instruction& instruction) {
   auto& config = state_.config;
-  config.health_interval = config.health_timeout = config.health_start_period = Seconds{0};
+  config.health_interval = config.health_timeout = config.health_start_period = config.health_start_interval = Seconds{0};
   config.health_retries = 0;
   if (to_lower(instruction.words[0]) == "none") {
     config.health_test = {"NONE"};
@@ -134,11 +129,10 @@ Result<void> StageBuild::health_check(const Instruction& instruction) {
       auto retries = parse_number<int>(flag.value);
       if (!retries || *retries < 0) return fail(Code::InvalidArgument, "--retries={} is no number", flag.value);
       config.health_retries = *retries;
-    } else if (flag.name == "start-interval") {
-      return fail(Code::InvalidArgument, "--start-interval is not supported; use --interval");
     } else {
       TRY(auto time, duration(flag.value));
-      (flag.name == "interval" ? config.health_interval : flag.name == "timeout" ? config.health_timeout : config.health_start_period) = time;
+      (flag.name == "interval" ? config.health_interval : flag.name == "timeout" ? config.health_timeout
+       : flag.name == "start-interval" ? config.health_start_interval : config.health_start_period) = time;
     }
   }
   TRY(auto command, parse_instruction("CMD " + std::string(trim(std::string_view(instruction.text).substr(3))), shared_.plan.file));
@@ -177,7 +171,7 @@ Result<void> StageBuild::command(const Instruction& instruction) {
 
 Result<void> StageBuild::note(const Instruction& instruction) {
   if (instruction.name == "ONBUILD") state_.config.on_build.push_back(instruction.text);
-  else state_.config.labels["org.opencontainers.image.authors"] = instruction.text;
+  else state_.author = instruction.text;
   return config_step(instruction);
 }
 

@@ -1,8 +1,11 @@
 // WORKDIR, COPY and ADD.
+#include <algorithm>
 #include <array>
 #include <fstream>
+#include <list>
 
 #include "base/strings.h"
+#include "builder/remote.h"
 #include "builder/stage_build.h"
 #include "codec/compress.h"
 #include "codec/tar.h"
@@ -18,40 +21,21 @@ Result<void> StageBuild::workdir(const Instruction& instruction) {
   auto directory = "/" + clean_path(in_workdir(path));
   auto in = inputs("WORKDIR");
   in.set("directory", Json(directory)).set("user", Json(state_.config.user));
-  TRY_VOID(layer_step({instruction, std::move(in), [&](const fs::path& root) -> Result<void> {
+  TRY_VOID(layer_step({.instruction = instruction, .inputs = std::move(in), .make = [&](const fs::path& root) -> Result<void> {
     TRY(auto user, find_user(root, state_.config.user));
     TRY_VOID(make_directories_in_root(root, directory, user.owner));
     return {};
-  }, {}, {}}));
+  }, .directories = {}, .files = {}}));
   state_.config.working_dir = directory;
   return {};
 }
 
 namespace {
 
-bool is_remote(std::string_view word) {
-  return word.starts_with("http://") || word.starts_with("https://") || word.starts_with("git@") || word.starts_with("git://") ||
-         word.starts_with("ssh://");
-}
-
-Result<void> check_supported(const Instruction& instruction) {
-  for (const char* flag : {"parents", "exclude", "checksum", "keep-git-dir"})
-    if (instruction.flag(flag))
-      return fail(Code::InvalidArgument, "--{} is not supported; leave files out with .dockerignore, fetch others in a RUN", flag);
-  return {};
-}
-
 // Whether the file is a tar, maybe compressed. Source: POSIX pax, "ustar" at offset 257.
 Result<bool> is_tar(const fs::path& path) {
   auto file = std::make_shared<std::ifstream>(path, std::ios::binary);
-  std::string head(6, '\0');
-  file->read(head.data(), 6);
-  if (head.starts_with("BZh") || head.starts_with("\xFD" "7zXZ"))
-    return fail(Code::InvalidArgument, "{} is compressed with bzip2 or xz, which ADD does not unpack; COPY it and unpack it in a RUN",
-                path.filename().string());
-  file->clear();
-  file->seekg(0);
-  auto plain = codec::decompress([file](std::span<char> into) -> Result<std::size_t> {
+  auto plain = codec::decompress_any([file](std::span<char> into) -> Result<std::size_t> {
     file->read(into.data(), static_cast<std::streamsize>(into.size()));
     return static_cast<std::size_t>(file->gcount());
   });
@@ -67,7 +51,7 @@ Result<bool> is_tar(const fs::path& path) {
 
 Result<void> unpack(const fs::path& archive, const fs::path& directory) {
   std::ifstream file(archive, std::ios::binary);
-  return oci::unpack_layer_tar(codec::decompress([&](std::span<char> into) -> Result<std::size_t> {
+  return oci::unpack_layer_tar(codec::decompress_any([&](std::span<char> into) -> Result<std::size_t> {
     file.read(into.data(), static_cast<std::streamsize>(into.size()));
     return static_cast<std::size_t>(file.gcount());
   }), directory);
@@ -75,42 +59,96 @@ Result<void> unpack(const fs::path& archive, const fs::path& directory) {
 
 }  // namespace
 
-// `words` are the sources; here-documents become files in `scratch`.
-Result<std::vector<Source>> StageBuild::sources_of(const Instruction& instruction, std::vector<std::string> words, const fs::path& scratch,
-                                                   const fs::path& root) {
+struct StageBuild::CopyPlan {
   std::vector<Source> sources;
+  Json::Object extra;  // what the cache key holds besides the files
+  std::vector<std::function<Result<void>()>> fetches;  // before the copying; only when the cache has not the layer
+  std::vector<fs::path> fetched;                       // what they will make: not described by its bytes
+  codec::IgnoreRules exclude;
+};
+
+Result<void> StageBuild::add_document(const Heredoc& document, const fs::path& scratch, CopyPlan& plan) {
+  // Here \\ is the escape whatever the directive says, as in BuildKit.
+  auto text = document.expand ? expand_text(document.content, lookup(), '\\') : Result<std::string>(document.content);
+  if (!text) return fail(text.error());
+  auto path = scratch / fmt::format("document-{}", plan.sources.size());
+  std::ofstream(path, std::ios::binary) << *text;
+  fs::permissions(path, fs::perms(0644));
+  plan.sources.push_back({.path = path, .name = document.name, .local = false});
+  return {};
+}
+
+// A file or repository from elsewhere. With its SHA-256 given it is fetched only when the cache does not know the step.
+Result<void> StageBuild::add_remote(const Instruction& instruction, const std::string& url, const fs::path& scratch, CopyPlan& plan) {
+  RemoteOptions options;
+  TRY(options.checksum, flag_value(instruction, "checksum"));
+  const Flag* keep = instruction.flag("keep-git-dir");
+  options.keep_git_dir = keep && keep->value != "false";
+  auto place = scratch / fmt::format("remote-{}", plan.sources.size());
+  if (auto git = parse_git_source(url)) {
+    fs::create_directory(place);
+    auto on_line = [&](std::string_view line) { shared_.observer.line(number_, line); };
+    TRY(auto commit, check_out(*git, place, options, shared_.stop, on_line));
+    shared_.observer.line(number_, url + " is at " + commit);
+    TRY(auto below, resolve_in_root(place, clean_path(git->subdirectory)).map_error([&](const Error&) {
+      return Error{Code::NotFound, fmt::format("{} has no directory {}", git->url, git->subdirectory)};
+    }));
+    plan.sources.push_back({below.empty() ? place : place / below, "", true});
+    return {};
+  }
+  auto path = url.substr(0, url.find_first_of("?#"));
+  auto name = path.find('/', path.find("://") + 3) == std::string::npos ? "" : fs::path(path).filename().string();
+  const Flag* unpack = instruction.flag("unpack");
+  plan.sources.push_back({.path = place, .name = name.empty() ? "__unnamed__" : name, .local = unpack && unpack->value != "false"});
+  if (options.checksum.empty()) return download(url, place, options, shared_.stop).map([](const std::string&) {});
+  plan.extra.emplace_back("fetched " + plan.sources.back().name, Json(options.checksum));
+  plan.fetched.push_back(place);
+  plan.fetches.push_back([=, this] { return download(url, place, options, shared_.stop).map([](const std::string&) {}); });
+  return {};
+}
+
+// `words` are the sources, not expanded; here-documents become files in `scratch`.
+Result<void> StageBuild::find_copy_sources(const Instruction& instruction, std::vector<std::string> words, const fs::path& scratch,
+                                           const fs::path& root, CopyPlan& plan) {
   std::size_t heredoc = 0;
+  bool add = instruction.name == "ADD";
+  bool remote_only = instruction.flag("checksum") || instruction.flag("keep-git-dir");
   for (const auto& word : words) {
     if (!instruction.exec_form && word.starts_with("<<") && heredoc < instruction.heredocs.size()) {
-      const auto& document = instruction.heredocs[heredoc++];
-      auto text = document.expand ? expand_text(document.content, lookup(), shared_.plan.escape) : Result<std::string>(document.content);
-      if (!text) return fail(text.error());
-      auto path = scratch / ("heredoc-" + std::to_string(heredoc));
-      std::ofstream(path, std::ios::binary) << *text;
-      fs::permissions(path, fs::perms(0644));
-      sources.push_back({path, document.name, false});
+      TRY_VOID(add_document(instruction.heredocs[heredoc++], scratch, plan));
       continue;
     }
     TRY(auto pattern, expanded(word));
-    if (is_remote(pattern))
-      return fail(Code::InvalidArgument, "{} is not in the context; remote sources are not fetched here, download it in a RUN", pattern);
-    TRY(auto found, find_sources(root, {pattern}));
-    std::ranges::move(found, std::back_inserter(sources));
+    bool remote = is_http_source(pattern) || (parse_git_source(pattern) && !pattern.starts_with("git@"));
+    remote = remote || (add && parse_git_source(pattern));
+    if (remote && !add) return fail(Code::InvalidArgument, "COPY takes no remote source; expected a file of the context, or `ADD {}`", pattern);
+    if (remote) {
+      TRY_VOID(add_remote(instruction, pattern, scratch, plan));
+      continue;
+    }
+    if (remote_only) return fail(Code::InvalidArgument, "--checksum and --keep-git-dir belong to remote sources; `{}` is none", pattern);
+    auto found = instruction.flag("parents") ? find_with_parents(root, pattern) : find_sources(root, {pattern});
+    if (!found) return fail(found.error());
+    for (auto& source : *found) {
+      source.selection.exclude = plan.exclude;
+      bool left_out = !source.directory && plan.exclude.ignores(source.name);
+      if (!left_out) plan.sources.push_back(std::move(source));
+    }
   }
-  return sources;
+  return {};
 }
 
 // ADD unpacks local archives: each becomes a directory whose contents are copied.
 Result<std::vector<Source>> StageBuild::unpacked(std::vector<Source> sources, const fs::path& scratch) {
   int number = 0;
   for (auto& source : sources) {
-    if (source.directory || !fs::is_regular_file(source.path)) continue;
+    if (source.directory || !source.local || !fs::is_regular_file(source.path)) continue;
     TRY(bool archive, is_tar(source.path));
     if (!archive) continue;
     auto directory = scratch / ("archive-" + std::to_string(++number));
     fs::create_directory(directory);
     TRY_VOID(unpack(source.path, directory));
-    source = {directory, source.name, true};
+    source = {.path = directory, .name = source.name, .directory = true, .archive = true};
   }
   return sources;
 }
@@ -128,52 +166,81 @@ Result<CopyOptions> StageBuild::copy_options(const Instruction& instruction, con
   }
   TRY(auto chmod, flag_value(instruction, "chmod"));
   if (!chmod.empty()) {
-    std::uint32_t mode = 0;
-    auto [end, problem] = std::from_chars(chmod.data(), chmod.data() + chmod.size(), mode, 8);
-    if (problem != std::errc{} || end != chmod.data() + chmod.size() || mode > 07777)
-      return fail(Code::InvalidArgument, "--chmod={} is no octal mode; expected for example 0755", chmod);
-    options.mode = mode;
+    TRY(options.mode, FileMode::parse(chmod));
   }
   return options;
 }
 
+// --link makes its layer without looking at those below; only the names of --chown are looked up in them.
+Result<std::optional<Owner>> StageBuild::linked_owner(const Instruction& instruction) {
+  TRY(auto chown, flag_value(instruction, "chown"));
+  if (chown.empty()) return std::nullopt;
+  TRY(auto below, view(state_.layers));
+  TRY(auto user, find_user(below.root(), chown));
+  return user.owner;
+}
+
+namespace {
+
+// The patterns of all --exclude flags.
+Result<codec::IgnoreRules> excluded(const Instruction& instruction, const std::function<Result<std::string>(const std::string&)>& expand) {
+  std::string text;
+  for (const auto& flag : instruction.flags) {
+    if (flag.name != "exclude") continue;
+    TRY(auto pattern, expand(flag.value));
+    text += pattern + "\n";
+  }
+  return codec::IgnoreRules::parse(text, "--exclude");
+}
+
+bool is_on(const Flag* flag) { return flag && flag->value != "false"; }
+
+}  // namespace
+
 Result<void> StageBuild::copy(const Instruction& instruction) {
-  TRY_VOID(check_supported(instruction));
   auto scratch = new_scratch();
+  RemoveAtEnd remove{scratch};
   auto words = instruction.words;
   TRY(auto last, expanded(words.back()));
   words.pop_back();
   auto destination = in_workdir(last);
+  bool link = is_on(instruction.flag("link"));
 
-  std::optional<MountedLayers> other;
-  fs::path root = shared_.context;
+  std::list<MountedLayers> views;
   const Flag* from = instruction.flag("from");
-  if (from) {
-    auto mounted = view(layers_of(stage_.origins.at(from->value)));
-    if (!mounted) return fail(mounted.error());
-    other.emplace(std::move(*mounted));
-    root = other->root();
-  }
-  TRY(auto sources, sources_of(instruction, words, scratch, root));
+  TRY(auto root, origin_root(from ? from->value : "", views));
+  CopyPlan plan;
+  TRY(plan.exclude, excluded(instruction, [this](const std::string& word) { return expanded(word); }));
+  TRY_VOID(find_copy_sources(instruction, words, scratch, root, plan));
   bool keep_owners = from && !instruction.flag("chown");
-  TRY(auto files, describe_sources(sources, keep_owners, shared_.stop));
+  auto described = plan.sources;
+  std::erase_if(described, [&](const Source& source) { return std::ranges::find(plan.fetched, source.path) != plan.fetched.end(); });
+  TRY(auto files, describe_sources(described, keep_owners, shared_.stop));
 
-  auto in = inputs(instruction.name);
+  auto in = inputs(instruction.name, link);
   TRY(auto owner, flag_value(instruction, "chown"));
   TRY(auto mode, flag_value(instruction, "chmod"));
-  in.set("destination", Json(destination));
-  in.set("owner", Json(keep_owners ? "kept" : owner));
-  in.set("mode", Json(mode));
+  std::optional<Owner> numbers;
+  if (link) {
+    TRY(numbers, linked_owner(instruction));
+  }
+  if (numbers) owner = fmt::format("{}:{}", numbers->uid, numbers->gid);
+  in.set("destination", Json(destination)).set("owner", Json(keep_owners ? "kept" : owner)).set("mode", Json(mode));
   in.set("files", std::move(files));
-  auto done = layer_step({instruction, std::move(in), [&](const fs::path& image) -> Result<void> {
-    TRY(auto options, copy_options(instruction, image, destination));
-    auto ready = instruction.name == "ADD" ? unpacked(sources, scratch) : Result<std::vector<Source>>(sources);
+  const Flag* unpack = instruction.flag("unpack");
+  bool unpacks = instruction.name == "ADD" && (!unpack || is_on(unpack));
+  if (!unpacks) in.set("unpack", Json(false));
+  for (auto& [name, value] : plan.extra) in.set(name, std::move(value));
+  return layer_step({.instruction = instruction, .inputs = std::move(in), .make = [&](const fs::path& image) -> Result<void> {
+    for (const auto& fetch : plan.fetches) TRY_VOID(fetch());
+    auto plain = instruction;
+    if (numbers) std::erase_if(plain.flags, [](const Flag& flag) { return flag.name == "chown"; });
+    TRY(auto options, copy_options(plain, image, destination));
+    if (numbers) options.owner = numbers;
+    auto ready = unpacks ? unpacked(plan.sources, scratch) : Result<std::vector<Source>>(plan.sources);
     if (!ready) return fail(ready.error());
     return copy_sources(*ready, image, options, shared_.stop);
-  }, {}, {}});
-  std::error_code ignored;
-  fs::remove_all(scratch, ignored);
-  return done;
+  }, .directories = {}, .files = {}, .alone = link});
 }
 
 }  // namespace watari::builder

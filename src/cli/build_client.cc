@@ -30,12 +30,10 @@ class NoteInterrupts {
   struct sigaction before_{};
 };
 
-Result<std::string> upload_context(Client& client, const ImageBuild& build) {
+Result<std::string> upload_directory(Client& client, const std::filesystem::path& directory, const std::filesystem::path& ignore_file) {
   std::error_code problem;
-  if (!std::filesystem::is_directory(build.context, problem)) return fail(Code::NotFound, "{} is no directory", build.context.string());
-  if (!std::filesystem::is_regular_file(build.context / build.dockerfile, problem))
-    return fail(Code::NotFound, "no {} in {}; name another with -f", build.dockerfile, build.context.string());
-  TRY(auto context, up::Context::pack(build.context, {build.dockerfile}));
+  if (!std::filesystem::is_directory(directory, problem)) return fail(Code::NotFound, "{} is no directory", directory.string());
+  TRY(auto context, up::Context::pack(directory, {}, ignore_file));
   return send_context(client, context);
 }
 
@@ -96,15 +94,36 @@ Result<Json> follow_build(Client& client, const std::string& build_id, const OnP
   }
 }
 
+namespace {
+
+Json to_json(const std::map<std::string, std::string>& values) {
+  auto object = Json::object();
+  for (const auto& [name, value] : values) object.set(name, value);
+  return object;
+}
+
+}  // namespace
+
 Result<Json> build_image(Client& client, const ImageBuild& build, const OnProgress& on_progress) {
-  TRY(auto context, upload_context(client, build));
-  auto request = Json::object({{"contextId", context}, {"dockerfile", build.dockerfile}});
+  TRY(auto context, upload_directory(client, build.context, build.ignore_file));
+  auto request = Json::object({{"contextId", context}, {"dockerfile", build.dockerfile}, {"dockerfileText", build.dockerfile_text}});
   if (!build.target.empty()) request.set("target", build.target);
   if (build.no_cache) request.set("noCache", true);
-  auto args = Json::object(), tags = Json::array();
-  for (const auto& [name, value] : build.args) args.set(name, value);
+  if (build.check) request.set("check", true);
+  if (build.memory_mib > 0) request.set("memoryMiB", build.memory_mib);
+  if (build.cpus > 0) request.set("cpus", build.cpus);
+  if (build.timeout_seconds > 0) request.set("timeoutSeconds", build.timeout_seconds);
+  auto contexts = build.contexts;
+  for (auto& [name, value] : contexts)
+    if (!value.starts_with("image:")) {
+      TRY(value, upload_directory(client, value, {}));
+    }
+  auto tags = Json::array();
   for (const auto& tag : build.tags) tags.push(Json(tag));
-  if (!build.args.empty()) request.set("buildArgs", std::move(args));
+  if (!build.args.empty()) request.set("buildArgs", to_json(build.args));
+  if (!contexts.empty()) request.set("contexts", to_json(contexts));
+  if (!build.secrets.empty()) request.set("secrets", to_json(build.secrets));
+  if (!build.agents.empty()) request.set("sshAgents", to_json(build.agents));
   if (!build.tags.empty()) request.set("tags", std::move(tags));
   TRY(auto started, client.call("watari", "StartBuild", std::move(request)));
   return follow_build(client, started["buildId"].as_string(), on_progress);

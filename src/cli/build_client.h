@@ -14,11 +14,17 @@ namespace watari::cli {
 
 struct ImageBuild {
   std::filesystem::path context;          // a directory
-  std::string dockerfile = "Dockerfile";  // relative to the context
+  std::string dockerfile = "Dockerfile";  // its name, for messages
+  std::string dockerfile_text;
+  std::filesystem::path ignore_file;      // "<Dockerfile>.dockerignore"; used instead of .dockerignore when it exists
   std::string target;
   std::map<std::string, std::string> args;
   std::vector<std::string> tags;  // "web", "web:1"
-  bool no_cache = false;
+  std::map<std::string, std::string> contexts;  // named ones: a directory, or "image:<reference>"
+  std::map<std::string, std::string> secrets, agents;  // values and sockets by id
+  std::int64_t memory_mib = 0, timeout_seconds = 0;    // 0: the server's default
+  double cpus = 0;
+  bool no_cache = false, check = false;
 };
 
 // Gets every answer of GetBuild: steps with their states, and the new log lines.

@@ -13,6 +13,9 @@ Compression detect_compression(std::string_view first_bytes);
 // frames in a row are one stream). Corrupt when the stream is damaged or ends early; zstd windows over 128 MiB are refused.
 Source decompress(Source source);
 
+// As decompress(), and bzip2 and xz too: for archives that people give to ADD, not for what registries send.
+Source decompress_any(Source source);
+
 // Compresses into `sink`; the returned sink takes plain bytes, and an empty piece ends the stream (write nothing after it).
 // Deterministic: no time, no name.
 Sink compress(Compression how, Sink sink);

@@ -107,6 +107,8 @@ bool IgnoreRules::ignores(std::string_view path) const {
   return false;
 }
 
+bool IgnoreRules::brings_back() const { return std::ranges::any_of(rules_, &Rule::negated); }
+
 bool IgnoreRules::skips_directory(std::string_view path) const {
   if (!ignores(path)) return false;
   auto parts = parts_of(path);

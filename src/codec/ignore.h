@@ -20,6 +20,7 @@ class IgnoreRules {
   // Whether everything below the directory can be skipped: it is ignored and no "!" rule may bring back something below it.
   bool skips_directory(std::string_view path) const;
   bool empty() const { return rules_.empty(); }
+  bool brings_back() const;  // whether there is a "!" rule
 
  private:
   struct Rule {

@@ -33,7 +33,7 @@ struct ImageConfig {
   std::vector<std::string> volumes;
   std::map<std::string, std::string> labels;
   std::vector<std::string> health_test;  // NONE | CMD … | CMD-SHELL …
-  Seconds health_interval{0}, health_timeout{0}, health_start_period{0};
+  Seconds health_interval{0}, health_timeout{0}, health_start_period{0}, health_start_interval{0};
   int health_retries = 0;
   std::vector<std::string> shell;
   std::vector<std::string> on_build;
@@ -51,6 +51,7 @@ struct Layer {
 struct HistoryEntry {
   std::string created_by, comment;
   bool empty_layer = false;
+  std::string created;  // RFC 3339; empty: the image's
 };
 
 struct Image {
@@ -58,6 +59,7 @@ struct Image {
   std::string config_digest;
   std::string architecture = "amd64", os = "linux";
   std::string created;  // RFC 3339
+  std::string author;   // of MAINTAINER
   ImageConfig config;
   std::vector<Layer> layers;  // lowest first
   std::vector<HistoryEntry> history;

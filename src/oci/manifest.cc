@@ -126,6 +126,7 @@ Json health_json(const ImageConfig& config) {
   add("Interval", config.health_interval);
   add("Timeout", config.health_timeout);
   add("StartPeriod", config.health_start_period);
+  add("StartInterval", config.health_start_interval);
   if (config.health_retries > 0) out.set("Retries", Json(config.health_retries));
   return out;
 }
@@ -173,6 +174,7 @@ ImageConfig parse_image_config(const Json& json) {
                      .health_interval = from_nanoseconds(health["Interval"]),
                      .health_timeout = from_nanoseconds(health["Timeout"]),
                      .health_start_period = from_nanoseconds(health["StartPeriod"]),
+                     .health_start_interval = from_nanoseconds(health["StartInterval"]),
                      .health_retries = static_cast<int>(health["Retries"].as_int()),
                      .shell = strings(json["Shell"]),
                      .on_build = strings(json["OnBuild"])};
@@ -194,16 +196,19 @@ Result<void> read_config(std::string_view json, Image& image) {
   image.architecture = root["architecture"].as_string();
   image.os = root["os"].as_string();
   image.created = root["created"].as_string();
+  image.author = root["author"].as_string();
   image.config = parse_image_config(root["config"]);
   image.history.clear();
   for (const auto& entry : root["history"].as_array())
-    image.history.push_back({entry["created_by"].as_string(), entry["comment"].as_string(), entry["empty_layer"].as_bool()});
+    image.history.push_back({entry["created_by"].as_string(), entry["comment"].as_string(), entry["empty_layer"].as_bool(),
+                             entry["created"].as_string()});
   return {};
 }
 
 std::string write_config(const Image& image) {
   Json out = Json::object();
   if (!image.created.empty()) out.set("created", Json(image.created));
+  if (!image.author.empty()) out.set("author", Json(image.author));
   out.set("architecture", Json(image.architecture));
   out.set("os", Json(image.os));
   out.set("config", config_json(image.config));
@@ -214,6 +219,7 @@ std::string write_config(const Image& image) {
     Json history = Json::array();
     for (const auto& entry : image.history) {
       Json item = Json::object();
+      if (!entry.created.empty()) item.set("created", Json(entry.created));
       if (!entry.created_by.empty()) item.set("created_by", Json(entry.created_by));
       if (!entry.comment.empty()) item.set("comment", Json(entry.comment));
       if (entry.empty_layer) item.set("empty_layer", Json(true));

@@ -45,9 +45,29 @@ Result<FindContextResponse> find_context(Call& call, const FindContextRequest& r
   return FindContextResponse{.contextId = id};
 }
 
+namespace {
+
+Result<builder::BuildLimits> limits_of(const StartBuildRequest& request) {
+  builder::BuildLimits limits;
+  if (request.memoryMiB.value_or(0) < 0 || request.cpus.value_or(0) < 0 || request.timeoutSeconds.value_or(1) <= 0)
+    return fail(Code::InvalidArgument, "memoryMiB and cpus cannot be negative, timeoutSeconds must be positive");
+  limits.memory_bytes = std::int64_t{request.memoryMiB.value_or(0)} << 20;
+  limits.cpus = request.cpus.value_or(0);
+  if (request.timeoutSeconds) limits.timeout = Seconds(*request.timeoutSeconds);
+  return limits;
+}
+
+}  // namespace
+
 Result<StartBuildResponse> start_build(Call& call, const StartBuildRequest& request) {
   TRY(auto* builder, builder_of(call));
   builder::BuildRequest wanted;
+  if (request.dockerfileText) wanted.dockerfile_text = *request.dockerfileText;
+  wanted.contexts = request.contexts;
+  wanted.secrets = request.secrets;
+  wanted.agents = request.sshAgents;
+  TRY(wanted.limits, named(limits_of(request)));
+  wanted.check = request.check.value_or(false);
   wanted.context_id = request.contextId;
   wanted.dockerfile = request.dockerfile.value_or("Dockerfile");
   wanted.target = request.target.value_or("");
@@ -87,6 +107,14 @@ Result<GetBuildResponse> get_build(Call& call, const GetBuildRequest& request) {
     out.at = line.at;
     out.text = line.text;
     response.logLines.push_back(std::move(out));
+  }
+  for (const auto& warning : report.warnings) {
+    BuildWarning out;
+    out.rule = warning.rule;
+    out.line = warning.line;
+    out.message = warning.message;
+    out.quote = warning.quote;
+    response.warnings.push_back(std::move(out));
   }
   response.nextLogPosition = report.next_log_position;
   return response;

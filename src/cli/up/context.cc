@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "base/digest.h"
@@ -30,6 +33,24 @@ Result<int> temporary_file() {
   if (fd < 0) return failed("make a temporary file " + name);
   ::unlink(name.c_str());
   return fd;
+}
+
+// What people set on files; the system's own attributes stay at home, but for capabilities.
+std::map<std::string, std::string> attributes_of(const fs::path& file) {
+  std::map<std::string, std::string> found;
+  std::array<char, 4096> names{};
+  auto size = ::llistxattr(file.c_str(), names.data(), names.size());
+  for (ssize_t at = 0; at < size;) {
+    std::string name(names.data() + at);
+    at += static_cast<ssize_t>(name.size()) + 1;
+    if (!name.starts_with("user.") && name != "security.capability") continue;
+    std::string value(65536, '\0');
+    auto length = ::lgetxattr(file.c_str(), name.c_str(), value.data(), value.size());
+    if (length < 0) continue;
+    value.resize(static_cast<std::size_t>(length));
+    found[name] = std::move(value);
+  }
+  return found;
 }
 
 class Packer {
@@ -80,6 +101,15 @@ class Packer {
       return tar_.entry(out);
     }
     if (!S_ISREG(info.st_mode)) return {};  // sockets and devices have no place in a context
+    if (info.st_nlink > 1) {
+      auto [first, fresh] = names_.try_emplace({info.st_dev, info.st_ino}, path);
+      if (!fresh) {
+        out.kind = codec::TarEntry::Kind::HardLink;
+        out.link = first->second;
+        return tar_.entry(out);
+      }
+    }
+    out.xattrs = attributes_of(file);
     out.size = info.st_size;
     TRY_VOID(tar_.entry(out));
     return contents(file, out.size);
@@ -98,6 +128,7 @@ class Packer {
   }
 
   const fs::path& root_;
+  std::map<std::pair<dev_t, ino_t>, std::string> names_;  // of files with several
   const std::vector<std::string>& always_;
   codec::IgnoreRules rules_;
   codec::TarWriter tar_;
@@ -105,10 +136,12 @@ class Packer {
 
 }  // namespace
 
-Result<Context> Context::pack(const fs::path& directory, const std::vector<std::string>& always) {
+Result<Context> Context::pack(const fs::path& directory, const std::vector<std::string>& always, const fs::path& own_rules) {
   // A single Dockerfile may have rules of its own, which go before the common ones.
   auto ignore_file = directory / ".dockerignore";
   if (always.size() == 1 && fs::exists(directory / (always[0] + ".dockerignore"))) ignore_file = directory / (always[0] + ".dockerignore");
+  std::error_code none;
+  if (!own_rules.empty() && fs::is_regular_file(own_rules, none)) ignore_file = own_rules;
   std::ifstream in(ignore_file, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(in), {}};
   TRY(auto rules, codec::IgnoreRules::parse(text, ignore_file.string()));

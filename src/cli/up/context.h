@@ -10,8 +10,10 @@ namespace watari::cli::up {
 
 class Context {
  public:
-  // `always` (Dockerfiles, relative to the directory) are in it whatever .dockerignore says.
-  static Result<Context> pack(const std::filesystem::path& directory, const std::vector<std::string>& always);
+  // `always` (Dockerfiles, relative to the directory) are in it whatever .dockerignore says. `ignore_file`, when it exists, holds the
+  // rules instead of DIRECTORY/.dockerignore. The archive does not depend on who owns the files.
+  static Result<Context> pack(const std::filesystem::path& directory, const std::vector<std::string>& always,
+                              const std::filesystem::path& ignore_file = {});
   Context(Context&& other) noexcept;
   Context& operator=(Context&&) = delete;
   ~Context();

@@ -48,8 +48,19 @@ TEST(Dockerfile, LetsTheEscapeDirectiveChangeTheContinuation) {
 }
 
 TEST(Dockerfile, NotesTheSyntaxDirectiveAndIgnoresItAfterAComment) {
-  EXPECT_EQ(parsed("# syntax=docker/dockerfile:1\n#check=skip=all\nFROM scratch").notes.size(), 2u);
+  EXPECT_EQ(parsed("# syntax=docker/dockerfile:1\nFROM scratch").notes.size(), 1u);
   EXPECT_EQ(parsed("# hello\n# syntax=docker/dockerfile:1\nFROM scratch").notes.size(), 0u);
+}
+
+TEST(Dockerfile, ReadsTheCheckDirective) {
+  auto check = parsed("# check=skip=StageNameCasing, UndefinedVar;error=true;experimental=all\nFROM scratch").check;
+  EXPECT_EQ(check.skip, (std::set<std::string>{"StageNameCasing", "UndefinedVar"}));
+  EXPECT_TRUE(check.error);
+  EXPECT_EQ(check.experimental, std::set<std::string>{"all"});
+}
+
+TEST(Dockerfile, KeepsHereDocumentsInTriggers) {
+  EXPECT_EQ(first("ONBUILD COPY <<A /a\nx\nA\n").text, "COPY <<A /a\nx\nA");
 }
 
 TEST(Dockerfile, ReadsJsonArraysAsTheExecForm) {
@@ -98,7 +109,7 @@ TEST(Dockerfile, RefusesWithPlaceLineAndWhatWasExpected) {
   EXPECT_THAT(refused("FROM"), HasSubstr("nothing follows it; expected FROM"));
   EXPECT_THAT(refused("FROM a b"), HasSubstr("expected FROM"));
   EXPECT_THAT(refused("FROM a AS 1x"), HasSubstr("no stage name"));
-  EXPECT_THAT(refused("FROM a AS x\nFROM b AS X"), HasSubstr("a stage named x stands above"));
+  EXPECT_THAT(refused("# check=skpi=all\nFROM a"), HasSubstr("Dockerfile:1: check: `skpi=all` is not known; expected skip=Rule"));
   EXPECT_THAT(refused("FROM a\nCOPY x"), HasSubstr("too few arguments; expected COPY"));
   EXPECT_THAT(refused("FROM a\nCOPY --form=b x y"), HasSubstr("unknown flag --form"));
   EXPECT_THAT(refused("FROM a\nSHELL sh -c"), HasSubstr("not a JSON array"));

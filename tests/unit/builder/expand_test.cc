@@ -20,7 +20,20 @@ std::string expanded(std::string_view word) {
 TEST(Expand, ReplacesVariablesInBothForms) {
   EXPECT_EQ(expanded("a$x-${x}b"), "avalue-valueb");
   EXPECT_EQ(expanded("$missing."), ".");
-  EXPECT_EQ(expanded("$1 $"), "$1 $");
+  EXPECT_EQ(expanded("$1 $? $"), "  $");
+}
+
+TEST(Expand, KeepsEscapesInPatternsAndKnowsNoSetsThere) {
+  EXPECT_EQ(expand_word("${x%\\*}", [](auto&) { return std::optional<std::string>("a*"); }, '\\'), "a");
+  EXPECT_EQ(expand_word("${x#[a]}", [](auto&) { return std::optional<std::string>("[a]b"); }, '\\'), "b");
+  EXPECT_EQ(expand_word("${x//\\//-}", [](auto&) { return std::optional<std::string>("a/b/c"); }, '\\'), "a-b-c");
+}
+
+TEST(Expand, MatchesManyStarsInTime) {
+  std::string pattern, text(4000, 'a');
+  for (int i = 0; i < 200; ++i) pattern += "*a";
+  EXPECT_TRUE(matches_pattern(pattern, text, false));
+  EXPECT_FALSE(matches_pattern(pattern + "b", text, false));
 }
 
 TEST(Expand, HonoursQuotesAndEscapes) {
@@ -52,7 +65,7 @@ TEST(Expand, SaysWhatIsWrong) {
 
 TEST(Expand, LeavesQuotesOfTextsAlone) {
   auto lookup = [](const std::string&) { return std::optional<std::string>("v"); };
-  EXPECT_EQ(*expand_text("'$a' \"b\" \\n \\$a\n", lookup, '\\'), "'v' \"b\" \\n $a\n");
+  EXPECT_EQ(*expand_text("'$a' \"b\" \\n \\$a\n", lookup, '\\'), "'v' \"b\" n $a\n");
 }
 
 TEST(Expand, MatchesShellPatterns) {
