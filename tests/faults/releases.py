@@ -172,10 +172,11 @@ class Round:
         self.world.kill_daemon(chance.uniform(0, 0.8))
 
     def kill_haproxy(self, chance):
-        pids = processes_of(self.world.root_id, "haproxy")
-        pid = chance.choice(pids)
-        os.kill(pid, signal.SIGKILL)
-        self.world.haproxy_kills.append(time.monotonic())
+        # Daemon and HAProxy dead at once: nobody would be left to start another.
+        with self.world.lock:
+            os.kill(chance.choice(processes_of(self.world.root_id, "haproxy")), signal.SIGKILL)
+            self.world.haproxy_kills.append(time.monotonic())
+            time.sleep(0.5)
 
     def kill_task(self, chance):
         task = chance.choice([task for task in self.site.tasks() if task["lastStatus"] == "RUNNING"])
