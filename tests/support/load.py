@@ -46,6 +46,9 @@ class Load:
             thread.join()
         return self.result()
 
+    def seen(self, body, at):
+        """For those who want to know when: called under the lock with every good answer."""
+
     def result(self):
         with self.lock:
             ordered = sorted(self.latencies)
@@ -97,7 +100,9 @@ class Load:
             if kind is None:
                 self.latencies.append(end - begin)
                 if self.track_bodies:
-                    self.bodies[body[:80].decode(errors="replace").strip()] += 1
+                    text = body[:80].decode(errors="replace").strip()
+                    self.bodies[text] += 1
+                    self.seen(text, time.time())
             else:
                 self.failures[kind] += 1
                 self.failed_requests.append((opened, begin, end, f"{kind} {detail}"))
