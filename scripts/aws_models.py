@@ -18,6 +18,9 @@ class Model:
         self.meta = document["metadata"]
         self.shapes = document["shapes"]
         self.operations = document["operations"]
+        for shape in self.shapes.values():
+            if shape.get("document"):  # any JSON
+                shape["type"] = "document"
 
     @property
     def protocols(self):

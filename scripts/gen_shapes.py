@@ -18,7 +18,7 @@ from aws_models import Wrong, load_all, run, snake_case
 
 SCALARS = {"string": ("std::string", "String"), "blob": ("std::string", "Blob"), "boolean": ("bool", "Boolean"),
            "integer": ("int", "Integer"), "long": ("std::int64_t", "Long"), "double": ("double", "Double"),
-           "float": ("double", "Double"), "timestamp": ("Time", "Timestamp")}
+           "float": ("double", "Double"), "timestamp": ("Time", "Timestamp"), "document": ("std::string", "Document")}
 KEYWORDS = {"default", "namespace", "operator", "template", "class", "public", "private", "protected", "export", "delete", "new",
             "enum", "union", "switch", "case", "for", "if", "do", "register", "static", "this", "virtual", "using", "import"}
 

@@ -9,6 +9,7 @@
 
 #include "async/loop.h"
 #include "async/pool.h"
+#include "aws/ecs/hook_calls.h"
 #include "aws/api.h"
 #include "aws/watari/contexts.h"
 #include "balancer/balancer.h"
@@ -180,6 +181,9 @@ class Host {
       return found.digest;
     };
     ports.secret = [this](const model::Scope& scope, const std::string& from) { return vault_->read_secret(scope, from); };
+    ports.call_hook = [this](control::HookCall call, std::function<void(control::HookAnswer)> done) {
+      hook_pool_.post([this, call = std::move(call), done = std::move(done)] { done(aws::ecs::call_hook(call, stopping_)); });
+    };
     loop_.start();
     return loop_.call([&] { return control_->start(std::move(ports)); });
   }
@@ -216,8 +220,10 @@ class Host {
 
   // No request, then no job on the pool and the loop: what the rooms below still say afterwards is dropped.
   void quiet() {
+    stopping_ = true;
     if (server_) server_->stop();
     pool_.stop();
+    hook_pool_.stop();
     loop_.stop();
   }
 
@@ -228,6 +234,8 @@ class Host {
   std::unique_ptr<logs::LogStore> logs_;  // jobs on the pool use it
   async::Pool pool_{4};         // of API handlers
   async::Pool engine_pool_{4};  // the engine's own, so that neither waits for the other
+  async::Pool hook_pool_{8};    // lifecycle hooks may take minutes to answer
+  std::atomic<bool> stopping_ = false;
   async::Loop loop_;
   control::LoopScheduler scheduler_{loop_};
   aws::Platform platform_{clock_, loop_, pool_};  // what the API's handlers reach: each room's pass adds itself

@@ -115,6 +115,7 @@ class Decoder {
           return wrong_kind(path, "a base64 string", json);
         check_size(shape, static_cast<std::string*>(out)->size(), json, path);
         return {};
+      case Kind::Document: *static_cast<std::string*>(out) = json.dump(); return {};
       case Kind::Boolean:
         if (!json.is_bool()) return wrong_kind(path, "a boolean", json);
         *static_cast<bool*>(out) = json.as_bool();
@@ -254,6 +255,7 @@ Json encode(const Shape& shape, const void* value) {
     case Kind::Integer: return *static_cast<const int*>(value);
     case Kind::Long: return *static_cast<const std::int64_t*>(value);
     case Kind::Double: return *static_cast<const double*>(value);
+    case Kind::Document: return codec::parse_json(*static_cast<const std::string*>(value)).value_or(Json());
     case Kind::Timestamp: return static_cast<double>(static_cast<const Time*>(value)->time_since_epoch().count()) / 1000.0;
   }
   return {};

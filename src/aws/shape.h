@@ -16,8 +16,8 @@
 namespace watari::aws {
 
 // The C++ side: Structure a generated struct, List std::vector, Map std::map<std::string, ...>, String and Blob std::string,
-// Integer int, Long std::int64_t, Double double, Boolean bool, Timestamp watari::Time.
-enum class Kind : std::uint8_t { Structure, List, Map, String, Blob, Boolean, Integer, Long, Double, Timestamp };
+// Integer int, Long std::int64_t, Double double, Boolean bool, Timestamp watari::Time, Document std::string (its JSON).
+enum class Kind : std::uint8_t { Structure, List, Map, String, Blob, Boolean, Integer, Long, Double, Timestamp, Document };
 
 struct Shape;
 

@@ -11,6 +11,7 @@ void add_verbs(CLI::App& app, Run& run) {
   add_status(app, run);
   add_logs(app, run);
   add_param(app, run);
+  add_function(app, run);
   add_env(app, run);
 }
 

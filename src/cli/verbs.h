@@ -20,6 +20,7 @@ void add_exec(CLI::App& app, Run& run);
 void add_images(CLI::App& app, Run& run);
 void add_status(CLI::App& app, Run& run);
 void add_logs(CLI::App& app, Run& run);
+void add_function(CLI::App& app, Run& run);
 void add_param(CLI::App& app, Run& run);
 void add_env(CLI::App& app, Run& run);
 

@@ -12,6 +12,13 @@ namespace {
 
 constexpr Seconds kPlacementRetry{5};
 
+// "ecs-svc/1234567890123456789" -> "d-BCDEFGHIJ"
+std::string code_deploy_id(const std::string& id) {
+  std::string out = "d-";
+  for (char digit : id.substr(id.size() - 9)) out += static_cast<char>(digit - '0' + 'A');
+  return out;
+}
+
 // One pass over the actions of one service. Events of the same kind are gathered into one sentence, as on AWS.
 class Application {
  public:
@@ -39,7 +46,10 @@ class Application {
 
  private:
   void put_deployment(model::Deployment deployment) {
-    if (deployment.rollback_started_at && deployment.rollback_id.empty()) deployment.rollback_id = new_deployment_id();
+    if (deployment.rollback_started_at && deployment.rollback_id.empty()) {
+      deployment.rollback_id = new_deployment_id();
+      if (deployment.code_deploy) deployment.code_deploy->rollback_id = code_deploy_id(deployment.rollback_id);
+    }
     state_.deployments.put(deployment_key(deployment), deployment);
   }
 

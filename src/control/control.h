@@ -18,6 +18,7 @@
 
 #include "balancer/balancer.h"
 #include "base/clock.h"
+#include "control/hooks.h"
 #include "control/scheduler.h"
 #include "control/state.h"
 #include "engine/engine.h"
@@ -37,6 +38,8 @@ struct Ports {
   std::function<Result<std::string>(const std::string& image)> image_digest;
   // Value of a secret (valueFrom). Called on the loop.
   std::function<Result<std::string>(const model::Scope& scope, const std::string& value_from)> secret;
+  // Calls lifecycle hooks behind URLs.
+  HookCaller call_hook;
 };
 
 class Control {

@@ -17,6 +17,7 @@ void Control::Evaluation::carry_out() {
   tell_names();
   tell_balancer();
   tell_engine();
+  call_hooks();
 }
 
 std::string Control::Evaluation::vpc_namespace(const std::string& vpc) {

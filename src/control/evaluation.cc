@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "control/balancing.h"
 #include "control/network.h"
+#include "control/services.h"
 #include "control/scaling.h"
 #include "plan/reconcile.h"
 
@@ -26,6 +27,7 @@ Result<void> Control::Evaluation::decide() {
     absorb_inbox();
     keep_capacity(control);
     plan_services();
+    end_hook_tasks();
     keep_books();
     collect_garbage();
     return {};
@@ -81,11 +83,16 @@ void Control::Evaluation::plan_services() {
   state.services.each("", [&](const std::string& key, const model::Service& service) {
     if (service.status != "INACTIVE" || tasks.contains(key)) services.push_back(key);
   });
+  under_way.clear();
   for (const auto& key : services) {
+    begin_queued(state, key);
     auto snapshot = snapshot_of(*state.services.find(key), tasks[key]);
     auto plan = plan::reconcile(snapshot);
     if (plan.wake) wake_at(*plan.wake);
     if (!plan.actions.empty()) apply(snapshot, plan);
+    if (snapshot.deployments.empty()) continue;
+    under_way.push_back(deployment_key(snapshot.deployments.back()));
+    follow_hooks(under_way.back());
   }
 }
 

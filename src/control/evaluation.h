@@ -41,6 +41,14 @@ struct Control::Evaluation {
   void launch(const model::Task& task);
   std::string vpc_namespace(const std::string& vpc);
 
+  // --- lifecycle hooks (hooks.cc) ---
+  void follow_hooks(const std::string& key);
+  bool follow_hook_task(const model::Deployment& deployment, model::HookRun& run, const HookPlace& place);
+  bool other_hook_task_runs(const model::Deployment& deployment) const;
+  void end_hook_tasks();
+  void call_hooks();
+  void hear_hook(const std::string& key, const std::string& id, const HookAnswer& answer);
+
   void wake_at(Time time);
   void arm_timer();
 
@@ -54,6 +62,9 @@ struct Control::Evaluation {
   std::optional<Time> wake;
   std::optional<Scheduler::TimerId> timer;
   std::optional<Time> garbage_at;
+
+  std::vector<std::string> under_way;  // keys of the deployments that the last evaluation moved
+  std::set<std::string> calling;       // ids of hook runs that are being called
 
   std::set<std::string> known;      // task ids that the engine has heard of
   std::set<std::string> stopping;   // engine.stop() was called

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
 #include "plan/reconcile.h"
 
 namespace watari::control {
@@ -24,19 +25,19 @@ std::string digits(std::size_t count) {
   return out;
 }
 
-// "90", "90s", "15m", "2h" of the tag watari:timeout.
-Seconds timeout_of(const model::Service& service) {
-  auto tag = std::ranges::find(service.tags, "watari:timeout", &model::Tag::key);
-  if (tag == service.tags.end() || tag->value.empty()) return Seconds(1800);
-  auto text = tag->value;
+std::string tag_of(const model::Service& service, std::string_view name) {
+  auto tag = std::ranges::find(service.tags, name, &model::Tag::key);
+  return tag == service.tags.end() ? "" : tag->value;
+}
+
+// "90", "90s", "15m", "2h".
+std::optional<Seconds> duration(std::string text) {
+  if (text.empty()) return std::nullopt;
   int unit = text.back() == 'h' ? 3600 : text.back() == 'm' ? 60 : 1;
   if (text.back() == 'h' || text.back() == 'm' || text.back() == 's') text.pop_back();
-  int value = 0;
-  for (char c : text) {
-    if (c < '0' || c > '9' || value > 1'000'000) return Seconds(1800);
-    value = value * 10 + (c - '0');
-  }
-  return value ? Seconds(value) * unit : Seconds(1800);
+  auto value = parse_number<int>(text);
+  if (!value || *value < 0 || *value > 1'000'000) return std::nullopt;
+  return Seconds(*value) * unit;
 }
 
 // Which target group of each pair the revision uses: the one that the revision before it does not.
@@ -67,8 +68,12 @@ model::Deployment new_deployment(const State& state, const model::Service& servi
   deployment.target = service.target;
   deployment.source = service.completed;
   deployment.configuration = service.configuration;
-  deployment.failure_threshold = plan::failure_threshold(service.desired_count);
-  deployment.timeout = timeout_of(service);
+  deployment.failure_threshold = plan::failure_threshold(service.configuration, service.desired_count);
+  deployment.timeout = duration(tag_of(service, "watari:timeout")).value_or(Seconds(1800));
+  if (deployment.timeout.count() == 0) deployment.timeout = Seconds(1800);
+  // The API counts whole minutes.
+  if (auto bake = duration(tag_of(service, "watari:bakeTime"))) deployment.configuration.bake_time = *bake;
+  deployment.verdict.enabled = tag_of(service, "watari:verdict") != "off";
   deployment.created_at = deployment.updated_at = deployment.stage_since = now;
   return deployment;
 }
@@ -96,8 +101,18 @@ void supersede(State& state, model::Service& service, Time now) {
     if (shifted) service.completed = deployment.target;
     else deployment.reason = "Superseded by a newer deployment.";
     deployment.finished_at = deployment.updated_at = now;
+    for (auto& run : deployment.hook_runs) {
+      if (run.finished_at) continue;
+      run.status = model::HookStatus::Failed;
+      run.reason = "The deployment was superseded before.";
+      run.finished_at = now;
+    }
     state.deployments.put(deployment_key(deployment), deployment);
   }
+  // A first deployment that was stopped with all its tasks up serves until something better does.
+  auto history = deployments_of(state, service);
+  if (!service.completed && !history.empty() && runs_whole(state, service, history.back().target.id))
+    service.completed = history.back().target;
 }
 
 Result<model::Service> active_service(const State& state, const std::string& key) {
@@ -137,6 +152,22 @@ std::vector<model::Deployment> deployments_of(const State& state, const model::S
     if (deployment.created_at >= service.created_at) out.push_back(deployment);
   });
   return out;
+}
+
+// A deployment that has waited behind others gets its place: where it comes from and which target groups it uses are known now.
+void begin_queued(State& state, const std::string& key) {
+  auto service = *state.services.get(key);
+  for (auto& deployment : deployments_of(state, service)) {
+    if (!in_progress(deployment.status)) continue;
+    bool waits = deployment.status == DeploymentStatus::Pending && deployment.target.id != service.target.id;
+    if (!waits || service.status != "ACTIVE") return;
+    deployment.source = service.completed;
+    deployment.target.target_groups = choose_target_groups(deployment.target, service.completed, deployment.configuration);
+    service.target = deployment.target;
+    state.deployments.put(deployment_key(deployment), deployment);
+    state.services.put(key, service);
+    return;
+  }
 }
 
 Result<model::Service> create_service(Control& control, model::Service service) {
@@ -218,9 +249,15 @@ Result<model::Deployment> stop_deployment(Control& control, const std::string& k
     if (deployment->status != DeploymentStatus::Pending && deployment->status != DeploymentStatus::InProgress)
       return fail(Error{Code::Conflict, fmt::format("The service deployment is {}; only one in progress can be stopped.",
                                                     name_of(deployment->status)), "ConflictException"});
+    auto before = deployment->status;
     deployment->status = rollback ? DeploymentStatus::RollbackRequested : DeploymentStatus::StopRequested;
     deployment->reason = rollback ? "Rollback was requested by StopServiceDeployment." : "Stopped by StopServiceDeployment.";
     deployment->updated_at = control.now();
+    auto* service = state.services.find(service_key(deployment->scope, deployment->cluster, deployment->service));
+    if (before == DeploymentStatus::Pending && service && service->target.id != deployment->target.id) {
+      deployment->status = DeploymentStatus::Stopped;  // it waits behind another one, and has done nothing yet
+      deployment->finished_at = control.now();
+    }
     state.deployments.put(key, *deployment);
     return *deployment;
   });

@@ -45,4 +45,8 @@ std::vector<model::Deployment> deployments_of(const State& state, const model::S
 
 bool in_progress(model::DeploymentStatus status);
 
+// Gives a Pending deployment its turn when nothing before it is under way any more: the service's target becomes its target.
+// Part of the evaluation's transaction.
+void begin_queued(State& state, const std::string& key);
+
 }  // namespace watari::control

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "control/evaluation.h"
+#include "control/services.h"
 
 namespace watari::control {
 
@@ -18,6 +19,12 @@ double time_scale_of(const model::Service& service) {
   for (const auto& tag : service.tags)
     if (tag.key == "watari:timeScale") return std::max(1.0, parse_number<double>(tag.value).value_or(1));
   return 1;
+}
+
+plan::GroupCounts counts_of(const balancer::Counters& counters) {
+  plan::GroupCounts out{static_cast<std::int64_t>(counters.requests), static_cast<std::int64_t>(counters.failures()), {}};
+  for (auto count : counters.latency.counts) out.latency.push_back(static_cast<std::int64_t>(count));
+  return out;
 }
 
 }  // namespace
@@ -66,10 +73,15 @@ plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& ser
   }
   const model::Deployment* newest = nullptr;
   state.deployments.each(deployment_prefix(service), [&](const std::string&, const model::Deployment& deployment) {
+    if (newest && in_progress(newest->status)) return;  // this one waits behind it
     if (newest && running.contains(newest->target.id)) out.deployments.push_back(*newest);
     newest = &deployment;
   });
   if (newest) out.deployments.push_back(*newest);
+
+  if (newest)
+    for (const auto& name : newest->configuration.alarms.names)
+      if (auto* alarm = state.alarms.find(alarm_key(service.scope, name))) out.alarms.push_back(*alarm);
 
   std::set<std::string> groups, rules;
   auto look_at = [&](const model::ServiceRevision& revision) {
@@ -91,6 +103,9 @@ plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& ser
   }
   for (const auto& entry : health)
     if (groups.contains(entry.target_group)) out.health.push_back(entry);
+  if (newest && in_progress(newest->status) && newest->verdict.enabled && control.ports_.balancer)
+    for (const auto& group : control.ports_.balancer->counters())
+      if (groups.contains(group.target_group)) out.counts[group.target_group] = counts_of(group.total);
   for (const auto& arn : rules)
     if (auto* rule = state.rules.find(arn)) out.weights[arn] = rule->action.forward;
   return out;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "codec/reflect.h"
 #include "control/network.h"
 
 namespace watari::control {
@@ -45,6 +46,15 @@ Result<void> pin_images(const Control& control, const TaskOrder& order, model::T
     task.pinned_images[container.name] = *digest;
   }
   return {};
+}
+
+// Was the task asked for with the same words? Where it was placed is not compared, but among the places that were offered.
+bool made_from(const model::Task& task, const TaskOrder& order) {
+  return task.family == order.definition->family && task.revision == order.definition->revision && task.launch_type == order.launch_type &&
+         task.started_by == order.started_by && (order.group.empty() || task.group == order.group) &&
+         (task.subnet.empty() || std::ranges::count(order.network.subnets, task.subnet) > 0) &&
+         task.public_ip == (order.network.assign_public_ip && !task.subnet.empty()) &&
+         codec::to_json(task.overrides) == codec::to_json(order.overrides);
 }
 
 }  // namespace
@@ -96,6 +106,11 @@ Result<std::vector<model::Task>> run_tasks(Control& control, TaskOrder order, in
     control.state().tasks.each(scope_prefix(order.scope) + order.cluster + "/", [&](const std::string&, const model::Task& task) {
       if (task.client_token == order.client_token) tasks.push_back(task);
     });
+    if (!tasks.empty() && (static_cast<int>(tasks.size()) != count || !std::ranges::all_of(tasks, [&](const auto& task) { return made_from(task, order); })))
+      return fail(Error{Code::Conflict,
+                        fmt::format("The client token {} was used before, with other parameters, for {} tasks: {} …", order.client_token,
+                                    tasks.size(), tasks[0].id),
+                        "ConflictException"});
     if (!tasks.empty()) return tasks;
   }
   return control.commit([&]() -> Result<std::vector<model::Task>> {

@@ -27,7 +27,8 @@ struct TaskOrder {
 // ResourceExhausted when the subnets have no free address.
 Result<model::Task> make_task(Control& control, const TaskOrder& order);
 
-// `count` tasks in one transaction (RunTask). With a client token that was used before, the tasks of that time.
+// `count` tasks in one transaction (RunTask). With a client token that was used before, the tasks of that time; Conflict
+// (ConflictException) when something else was asked for then.
 Result<std::vector<model::Task>> run_tasks(Control& control, TaskOrder order, int count);
 
 // Wants the task stopped: it leaves its target groups, then gets SIGTERM. Fine when it is stopping or stopped.

@@ -27,12 +27,20 @@ enum class Strategy { Rolling, BlueGreen, Linear, Canary };
 WATARI_ENUM(Strategy, {Strategy::Rolling, "ROLLING"}, {Strategy::BlueGreen, "BLUE_GREEN"}, {Strategy::Linear, "LINEAR"},
             {Strategy::Canary, "CANARY"})
 
+// How many failed tasks a deployment may have. BoundedPercent: at least 3, at most 200.
+enum class Threshold { Count, BoundedPercent, UnboundedPercent };
+WATARI_ENUM(Threshold, {Threshold::Count, "COUNT"}, {Threshold::BoundedPercent, "BOUNDED_PERCENT"},
+            {Threshold::UnboundedPercent, "UNBOUNDED_PERCENT"})
+
 struct DeploymentConfiguration {
   Strategy strategy = Strategy::Rolling;
   int minimum_healthy_percent = 100;
   int maximum_percent = 200;
   bool circuit_breaker = false;
   bool circuit_breaker_rollback = false;
+  Threshold threshold = Threshold::BoundedPercent;
+  int threshold_value = 50;             // failed tasks, or percent of the desired count
+  bool reset_on_healthy_task = true;    // a task that stays healthy for a minute forgives the failures before
   Seconds bake_time{0};
   double canary_percent = 5;
   Seconds canary_bake_time{600};
@@ -41,7 +49,7 @@ struct DeploymentConfiguration {
   std::vector<LifecycleHook> hooks;
   DeploymentAlarms alarms;
   WATARI_FIELDS(DeploymentConfiguration, strategy, minimum_healthy_percent, maximum_percent, circuit_breaker,
-                circuit_breaker_rollback, bake_time, canary_percent, canary_bake_time, linear_step_percent,
+                circuit_breaker_rollback, threshold, threshold_value, reset_on_healthy_task, bake_time, canary_percent, canary_bake_time, linear_step_percent,
                 linear_step_bake_time, hooks, alarms)
 };
 
@@ -139,6 +147,27 @@ WATARI_ENUM(DeploymentStatus, {DeploymentStatus::Pending, "PENDING"}, {Deploymen
             {DeploymentStatus::RollbackSuccessful, "ROLLBACK_SUCCESSFUL"},
             {DeploymentStatus::RollbackFailed, "ROLLBACK_FAILED"})
 
+// What the load balancer counted of one revision during a deployment. Failures: 5xx of its targets, and no answer at all.
+// `latency`: requests by how long they took, in the classes of balancer::LatencyHistogram.
+struct Traffic {
+  std::int64_t requests = 0, failures = 0;
+  std::vector<std::int64_t> latency;
+  // The counters as last read: they run on from deployment to deployment, and begin anew with the daemon.
+  std::int64_t seen_requests = 0, seen_failures = 0;
+  std::vector<std::int64_t> seen_latency;
+  WATARI_FIELDS(Traffic, requests, failures, latency, seen_requests, seen_failures, seen_latency)
+};
+
+// The verdict on a shifted revision, from the counters of both.
+struct Verdict {
+  bool enabled = true;
+  Traffic target, source;
+  int looks = 0, slow_looks = 0;        // made so far: each has its share of the risk to be wrong
+  std::optional<Time> counted_at;       // when the counters were read last
+  bool warmed_up = false;               // latency counts from then on
+  WATARI_FIELDS(Verdict, enabled, target, source, looks, slow_looks, counted_at, warmed_up)
+};
+
 // One move of a service from what it ran to `target`.
 struct Deployment {
   Scope scope;
@@ -162,11 +191,15 @@ struct Deployment {
   Time created_at{}, updated_at{};
   std::optional<Time> started_at, finished_at;
   std::vector<HookRun> hook_runs;               // oldest first
+  std::optional<Time> forgiven_at;              // when failed_tasks was set back to 0
+  std::vector<std::string> triggered_alarms;    // of configuration.alarms
+  Verdict verdict;
   bool returned = false;                        // on the way back: all traffic is the source's again
   std::optional<CodeDeployment> code_deploy;    // made by CodeDeploy
   WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since, stage_number,
                 production_weight, weight_since, timeout, reason, failed_tasks, failure_threshold, rollback_id, rollback_started_at,
-                created_at, updated_at, started_at, finished_at, hook_runs, returned, code_deploy)
+                created_at, updated_at, started_at, finished_at, hook_runs, forgiven_at, triggered_alarms, verdict,
+                returned, code_deploy)
 };
 
 }  // namespace watari::model

@@ -65,6 +65,12 @@ std::size_t on_send(char* into, std::size_t, std::size_t room, void* user) {
   return count;
 }
 
+int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  transfer.aborted = transfer.options.cancelled->load();
+  return transfer.aborted ? 1 : 0;
+}
+
 // A connection that was kept may turn out to be closed; curl then starts the body again on a new one.
 int on_seek(void* user, curl_off_t offset, int origin) {
   auto& transfer = *static_cast<Transfer*>(user);
@@ -143,6 +149,11 @@ Result<Response> fetch(const Request& request, const FetchOptions& options) {
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
   if (is_loopback(request.target)) curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  if (options.cancelled) {
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+  }
   if (!options.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, options.ca_file.c_str());
   if (!options.unix_socket.empty()) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
   set_method(curl, request, options, transfer);

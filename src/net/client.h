@@ -1,5 +1,6 @@
 #pragma once
 // Outbound HTTP(S) over libcurl. Blocking: call it on a pool thread or in the CLI.
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <string>
@@ -12,6 +13,7 @@ namespace watari::net {
 struct FetchOptions {
   Millis timeout{60'000};
   std::string ca_file;      // trust this CA besides the system's
+  const std::atomic<bool>* cancelled = nullptr;  // looked at about once a second; true ends it (Cancelled)
   std::string unix_socket;  // connect here instead of to the URL's host
   // When set, gets the body piece by piece and Response::body stays empty; returning false aborts (Cancelled).
   std::function<bool(std::string_view)> on_body;

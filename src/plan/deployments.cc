@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/result.h"
+#include "base/strings.h"
 #include "plan/planner.h"
 
 namespace watari::plan {
@@ -23,17 +24,20 @@ void Planner::drive() {
   if (deployment_->status == DeploymentStatus::RollbackRequested)
     begin_rollback(deployment_->reason.empty() ? "Rollback was requested." : deployment_->reason);
   if (deployment_->status == DeploymentStatus::StopRequested) {
-    deployment_->status = DeploymentStatus::Stopped;
-    deployment_->finished_at = in_.now;
-    deployment_changed_ = true;
+    end_deployment(DeploymentStatus::Stopped);
     if (deployment_->reason.empty()) deployment_->reason = "The deployment was stopped by request.";
   }
-  if (deployment_->status == DeploymentStatus::InProgress) check_failure();
+  // Each may end it; the first reason counts.
+  for (auto check : {&Planner::check_hooks, &Planner::check_alarms, &Planner::check_verdict, &Planner::check_failure})
+    if (deployment_->status == DeploymentStatus::InProgress) (this->*check)();
 
   bool shifts = deployment_->configuration.strategy != Strategy::Rolling;
   switch (deployment_->status) {
     case DeploymentStatus::InProgress: return shifts ? shift_deployment() : rolling();
     case DeploymentStatus::RollbackInProgress: return shifts ? shift_rollback() : rolling();
+    case DeploymentStatus::Successful:
+      if (keeps_source()) return size_group(service_.target.id, service_.desired_count, service_.desired_count, true);
+      return roll_towards(service_.target.id, false);
     case DeploymentStatus::Stopped: return roll_towards(service_.target.id, true);
     default: return roll_towards(service_.target.id, false);
   }
@@ -43,8 +47,46 @@ void Planner::begin() {
   deployment_->status = DeploymentStatus::InProgress;
   deployment_->started_at = in_.now;
   deployment_->stage_since = in_.now;
-  deployment_->failure_threshold = failure_threshold(service_.desired_count);
   deployment_changed_ = true;
+  begin_counting();
+}
+
+// An alarm that goes off during the deployment ends it. One that was on before tells nothing about the new revision.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
+void Planner::check_alarms() {
+  const auto& wanted = deployment_->configuration.alarms;
+  if (!wanted.enable || deployment_->stage >= model::Stage::CleanUp) return;
+  auto began = deployment_->started_at.value_or(deployment_->created_at);
+  for (const auto& alarm : in_.alarms) {
+    bool named = std::ranges::find(wanted.names, alarm.name) != wanted.names.end();
+    if (!named || alarm.state != "ALARM" || alarm.state_since < began) continue;
+    deployment_->triggered_alarms.push_back(alarm.name);
+    deployment_changed_ = true;
+  }
+  if (deployment_->triggered_alarms.empty()) return;
+  auto reason = fmt::format("deployment failed: alarm detected: {}.", join(deployment_->triggered_alarms, ", "));
+  event(fmt::format("(deployment {}) {}", deployment_->id, reason));
+  if (wanted.rollback && deployment_->source) return begin_rollback(reason);
+  deployment_->reason = reason;
+  end_deployment(DeploymentStatus::Stopped);
+}
+
+// A task that stays healthy shows that the revision can work: failures before it are forgiven.
+void Planner::forgive() {
+  constexpr Seconds kStays{60};
+  if (!deployment_->configuration.reset_on_healthy_task || deployment_->failed_tasks == 0) return;
+  auto since = deployment_->forgiven_at.value_or(deployment_->started_at.value_or(deployment_->created_at));
+  for (auto* member : alive_of(deployment_->target.id)) {
+    if (!member->healthy() || !member->task->healthy_at) continue;
+    auto proven = *member->task->healthy_at + kStays;
+    if (in_.now < proven) wake_at(proven);
+    else if (proven > since) {
+      deployment_->failed_tasks = 0;
+      deployment_->forgiven_at = in_.now;
+      deployment_changed_ = true;
+      return;
+    }
+  }
 }
 
 void Planner::check_failure() {
@@ -52,6 +94,11 @@ void Planner::check_failure() {
   bool breaks = configuration.circuit_breaker || configuration.strategy != Strategy::Rolling;
   bool undoable = deployment_->stage < model::Stage::CleanUp;
   if (!undoable) return;
+  if (auto threshold = failure_threshold(configuration, service_.desired_count); threshold != deployment_->failure_threshold) {
+    deployment_->failure_threshold = threshold;  // the desired count has changed
+    deployment_changed_ = true;
+  }
+  forgive();
   if (breaks && deployment_->failed_tasks >= deployment_->failure_threshold)
     return fail_deployment(fmt::format("deployment failed: tasks failed to start. {} of at most {} failures; the last: {}",
                                        deployment_->failed_tasks, deployment_->failure_threshold, deployment_->reason));
@@ -60,30 +107,35 @@ void Planner::check_failure() {
   if (configuration.strategy == Strategy::Canary) waits += scaled(configuration.canary_bake_time);
   if (configuration.strategy == Strategy::Linear)
     waits += scaled(configuration.linear_step_bake_time) * static_cast<int>(100 / configuration.linear_step_percent + 1);
+  waits += hook_time(*deployment_, in_.now);
   auto deadline = deployment_->started_at.value_or(deployment_->created_at) + deployment_->timeout + waits;
   if (in_.now < deadline) return wake_at(deadline);
   fail_deployment(fmt::format("deployment failed: it was not done after {} s.{}", deployment_->timeout.count(),
                               deployment_->reason.empty() ? "" : " The last failure: " + deployment_->reason));
 }
 
-void Planner::fail_deployment(const std::string& reason) {
-  event(fmt::format("(deployment {}) {}", deployment_->id, reason));
-  bool shifts = deployment_->configuration.strategy != Strategy::Rolling;
-  if (deployment_->source && (shifts || deployment_->configuration.circuit_breaker_rollback)) return begin_rollback(reason);
-  deployment_->status = DeploymentStatus::Stopped;
-  deployment_->reason = reason;
+void Planner::end_deployment(DeploymentStatus status) {
+  deployment_->status = status;
   deployment_->finished_at = in_.now;
   deployment_changed_ = true;
+  close_hooks("The deployment ended before.");
+}
+
+// `always_back`: also where a rolling deployment that fails stays as it is.
+void Planner::fail_deployment(const std::string& reason, bool always_back) {
+  event(fmt::format("(deployment {}) {}", deployment_->id, reason));
+  bool shifts = deployment_->configuration.strategy != Strategy::Rolling;
+  if (deployment_->source && (shifts || always_back || deployment_->configuration.circuit_breaker_rollback))
+    return begin_rollback(reason);
+  deployment_->reason = reason;
+  end_deployment(DeploymentStatus::Stopped);
 }
 
 void Planner::begin_rollback(const std::string& reason) {
   deployment_changed_ = true;
   deployment_->reason = reason;
-  if (!deployment_->source) {  // nothing to go back to
-    deployment_->status = DeploymentStatus::Stopped;
-    deployment_->finished_at = in_.now;
-    return;
-  }
+  if (!deployment_->source) return end_deployment(DeploymentStatus::Stopped);  // nothing to go back to
+  close_hooks("The deployment was rolled back before.");
   deployment_->status = DeploymentStatus::RollbackInProgress;
   deployment_->rollback_started_at = in_.now;
   service_.target = *deployment_->source;
@@ -92,19 +144,15 @@ void Planner::begin_rollback(const std::string& reason) {
 }
 
 void Planner::complete() {
-  deployment_->status = DeploymentStatus::Successful;
-  deployment_->finished_at = in_.now;
+  end_deployment(DeploymentStatus::Successful);
   deployment_->reason.clear();
-  deployment_changed_ = true;
   service_.completed = deployment_->target;
   service_changed_ = true;
   event(fmt::format("(deployment {}) deployment completed.", deployment_->id));
 }
 
 void Planner::complete_rollback() {
-  deployment_->status = DeploymentStatus::RollbackSuccessful;
-  deployment_->finished_at = in_.now;
-  deployment_changed_ = true;
+  end_deployment(DeploymentStatus::RollbackSuccessful);
   event(fmt::format("(deployment {}) rollback completed.", deployment_->id));
 }
 
@@ -118,22 +166,43 @@ bool Planner::only_serves(const std::string& revision) const {
   return !others && (in_.settled || service_.target.load_balancers.empty());
 }
 
+// A rolling deployment has two places for hooks: before its first task, and after its last.
+bool Planner::rolling_may_start() {
+  if (deployment_->stage < model::Stage::PreScaleUp) advance(model::Stage::PreScaleUp);
+  if (deployment_->stage == model::Stage::PreScaleUp && hooks_done()) advance(model::Stage::ScaleUp);
+  return deployment_->stage >= model::Stage::ScaleUp;
+}
+
 // Forward and back are the same for a rolling deployment: service_.target is where it goes.
 void Planner::rolling() {
+  bool back = deployment_->status == DeploymentStatus::RollbackInProgress;
+  if (!back && !rolling_may_start()) {
+    if (deployment_->source) roll_towards(deployment_->source->id, false);
+    return;
+  }
   const auto goal = service_.target.id;
   roll_towards(goal, false);
   auto members = alive_of(goal);
   bool done = static_cast<int>(members.size()) == service_.desired_count &&
               healthy_in(members) == service_.desired_count && alive_not_of(goal).empty() && only_serves(goal);
-  bool back = deployment_->status == DeploymentStatus::RollbackInProgress;
-  if (done) return back ? complete_rollback() : complete();
-  if (!back) return;
-  auto deadline = deployment_->rollback_started_at.value_or(in_.now) + deployment_->timeout;
-  if (in_.now < deadline) return wake_at(deadline);
-  deployment_->status = DeploymentStatus::RollbackFailed;
-  deployment_->finished_at = in_.now;
-  deployment_changed_ = true;
+  if (done && back) return complete_rollback();
+  if (done) {
+    if (deployment_->stage < model::Stage::PostScaleUp) advance(model::Stage::PostScaleUp);
+    if (hooks_done()) complete();
+    return;
+  }
+  if (back) check_rollback();
 }
+
+// A way back that does not end in time has failed; the service goes on trying.
+void Planner::check_rollback() {
+  auto deadline = deployment_->rollback_started_at.value_or(in_.now) + deployment_->timeout + hook_time(*deployment_, in_.now);
+  if (in_.now < deadline) return wake_at(deadline);
+  end_deployment(DeploymentStatus::RollbackFailed);
+}
+
+// CodeDeploy's KEEP_ALIVE: the tasks of the revision before run on without traffic, until the next deployment.
+bool Planner::keeps_source() const { return deployment_ && deployment_->code_deploy && deployment_->code_deploy->keep_blue; }
 
 // A deleted service: everything leaves in order, then it is INACTIVE.
 void Planner::drain_service() {

@@ -46,7 +46,16 @@ std::vector<Place> places_of(const ServiceSnapshot& snapshot, const model::Task&
 
 Plan reconcile(const ServiceSnapshot& snapshot) { return Planner(snapshot).run(); }
 
-int failure_threshold(int desired_count) { return std::clamp((desired_count + 1) / 2, 3, 200); }
+int failure_threshold(const model::DeploymentConfiguration& configuration, int desired_count) {
+  int value = configuration.threshold_value;
+  int percent = (desired_count * value + 99) / 100;
+  switch (configuration.threshold) {
+    case model::Threshold::Count: return std::max(1, value);
+    case model::Threshold::UnboundedPercent: return std::max(1, percent);
+    case model::Threshold::BoundedPercent: break;
+  }
+  return std::clamp(percent, 3, 200);
+}
 
 Planner::Planner(const ServiceSnapshot& snapshot) : in_(snapshot), service_(snapshot.service) {
   if (!in_.deployments.empty()) deployment_ = in_.deployments.back();
@@ -95,7 +104,7 @@ void Planner::steady_state() {
   auto members = alive_of(service_.target.id);
   bool all_healthy = healthy_in(members) == static_cast<int>(members.size());
   if (all_healthy && static_cast<int>(members.size()) == service_.desired_count && leaving_ == 0 &&
-      alive_not_of(service_.target.id).empty())
+      (keeps_source() || alive_not_of(service_.target.id).empty()))
     event(std::string(kSteady));
 }
 

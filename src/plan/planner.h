@@ -15,6 +15,8 @@ struct Place {
   std::string container;
 };
 std::vector<Place> places_of(const ServiceSnapshot& snapshot, const model::Task& task);
+std::string hook_name(const model::LifecycleHook& hook);
+Millis hook_time(const model::Deployment& deployment, Time now);
 const model::ServiceRevision* find_revision(const ServiceSnapshot& snapshot, const std::string& id);
 
 class Planner {
@@ -64,21 +66,42 @@ class Planner {
   void drive();
   void begin();
   void check_failure();
-  void fail_deployment(const std::string& reason);
+  void check_alarms();
+  void forgive();
+  void fail_deployment(const std::string& reason, bool always_back = false);
   void begin_rollback(const std::string& reason);
   void complete();
   void complete_rollback();
+  void check_rollback();
+  void end_deployment(model::DeploymentStatus status);
   void rolling();
+  bool rolling_may_start();
   bool only_serves(const std::string& revision) const;
+  bool keeps_source() const;
   void drain_service();
   Millis scaled(Seconds wait) const;
+
+  // hooks.cc
+  std::vector<model::HookRun*> current_runs();
+  void begin_hooks(model::Stage stage);
+  bool hooks_done();
+  void check_hooks();
+  bool return_hooks_done();
+  void close_hooks(const std::string& reason);
+
+  // verdict.cc
+  GroupCounts counts_of(const model::ServiceRevision& revision) const;
+  void begin_counting();
+  void check_verdict();
 
   // shift.cc: blue/green, canary, linear
   void shift_deployment();
   void shift_rollback();
   void reconcile_stage();
   void scale_up_stage();
+  void begin_shift_step();
   void production_shift_stage();
+  void bake_stage();
   bool direct_traffic(bool test, double percent);
   double next_weight() const;
   Seconds weight_wait() const;

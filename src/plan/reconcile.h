@@ -14,9 +14,9 @@ namespace watari::plan {
 //  * a deployment that fails leaves the revision before it as it was.
 Plan reconcile(const ServiceSnapshot& snapshot);
 
-// 0.5 x the desired count, at least 3, at most 200.
+// So many failed tasks end a deployment. By default 0.5 x the desired count, at least 3, at most 200.
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
-int failure_threshold(int desired_count);
+int failure_threshold(const model::DeploymentConfiguration& configuration, int desired_count);
 
 // How a task is doing, judged by every check its service has.
 enum class Fitness { Starting, Healthy, Unhealthy, Leaving, Gone };

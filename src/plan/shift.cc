@@ -62,6 +62,7 @@ bool Planner::direct_traffic(bool test, double percent) {
 void Planner::advance(Stage stage) {
   deployment_->stage = stage;
   deployment_->stage_since = in_.now;
+  ++deployment_->stage_number;
   deployment_changed_ = true;
 }
 
@@ -83,26 +84,29 @@ void Planner::shift_deployment() {
 
   switch (stage) {
     case Stage::ReconcileService: return reconcile_stage();
-    case Stage::PreScaleUp: return advance(Stage::ScaleUp);
-    case Stage::ScaleUp: return scale_up_stage();
-    case Stage::PostScaleUp: return advance(Stage::TestTrafficShift);
-    case Stage::TestTrafficShift:
-      if (direct_traffic(true, 100)) advance(Stage::PostTestTrafficShift);
+    case Stage::PreScaleUp:
+      if (hooks_done()) advance(Stage::ScaleUp);
       return;
-    case Stage::PostTestTrafficShift: return advance(Stage::PreProductionTrafficShift);
-    case Stage::PreProductionTrafficShift: return advance(Stage::ProductionTrafficShift);
+    case Stage::ScaleUp: return scale_up_stage();
+    case Stage::PostScaleUp:
+      if (hooks_done()) advance(Stage::TestTrafficShift);
+      return;
+    case Stage::TestTrafficShift:
+      if (direct_traffic(true, 100) && hooks_done()) advance(Stage::PostTestTrafficShift);
+      return;
+    case Stage::PostTestTrafficShift:
+      if (hooks_done()) advance(Stage::PreProductionTrafficShift);
+      return;
+    case Stage::PreProductionTrafficShift:
+      if (hooks_done()) begin_shift_step();
+      return;
     case Stage::ProductionTrafficShift: return production_shift_stage();
-    case Stage::PostProductionTrafficShift: return advance(Stage::BakeTime);
-    case Stage::BakeTime: {
-      auto end = deployment_->stage_since + scaled(deployment_->configuration.bake_time);
-      if (in_.now < end) return wake_at(end);
-      // From here on the new revision is the one to return to.
-      service_.completed = deployment_->target;
-      service_changed_ = true;
-      return advance(Stage::CleanUp);
-    }
+    case Stage::PostProductionTrafficShift:
+      if (hooks_done()) advance(Stage::BakeTime);
+      return;
+    case Stage::BakeTime: return bake_stage();
     case Stage::CleanUp:
-      stop_all(alive_not_of(target), "Scaling activity initiated by deployment");
+      if (!keeps_source()) stop_all(alive_not_of(target), "Scaling activity initiated by deployment");
       return complete();
   }
 }
@@ -114,6 +118,9 @@ void Planner::reconcile_stage() {
   Members strangers;
   for (auto* member : alive_not_of(target))
     if (!deployment_->source || member->task->service_revision != deployment_->source->id) strangers.push_back(member);
+  // Hooks of this stage are for the case that more than one revision runs.
+  bool crowded = (!strangers.empty() && deployment_->source) || !current_runs().empty();
+  if (crowded && !hooks_done()) return;
   stop_all(strangers, "Scaling activity initiated by deployment");
   if (strangers.empty() && !foreign_targets()) advance(Stage::PreScaleUp);
 }
@@ -150,17 +157,30 @@ Seconds Planner::weight_wait() const {
   return configuration.strategy == Strategy::Canary ? configuration.canary_bake_time : configuration.linear_step_bake_time;
 }
 
-void Planner::production_shift_stage() {
-  if (deployment_->production_weight > 0) {
-    if (!direct_traffic(false, deployment_->production_weight)) return;
-    if (deployment_->production_weight >= 100) return advance(Stage::PostProductionTrafficShift);
-  }
-  auto next_at = deployment_->weight_since + scaled(weight_wait());
-  if (in_.now < next_at) return wake_at(next_at);
+// One step of the shift: PreProductionTrafficShift -> ProductionTrafficShift, and back to the former until all has moved.
+void Planner::begin_shift_step() {
+  advance(Stage::ProductionTrafficShift);
   deployment_->production_weight = next_weight();
   deployment_->weight_since = in_.now;
-  deployment_changed_ = true;
   direct_traffic(false, deployment_->production_weight);
+}
+
+void Planner::production_shift_stage() {
+  if (!direct_traffic(false, deployment_->production_weight) || !hooks_done()) return;
+  if (deployment_->production_weight >= 100) return advance(Stage::PostProductionTrafficShift);
+  auto next_at = deployment_->weight_since + scaled(weight_wait());
+  if (in_.now < next_at) return wake_at(next_at);
+  advance(Stage::PreProductionTrafficShift);
+}
+
+void Planner::bake_stage() {
+  auto end = deployment_->stage_since + scaled(deployment_->configuration.bake_time);
+  bool skipped = deployment_->code_deploy && deployment_->code_deploy->skip_termination_wait;
+  if (in_.now < end && !skipped) return wake_at(end);
+  // From here on the new revision is the one to return to.
+  service_.completed = deployment_->target;
+  service_changed_ = true;
+  advance(Stage::CleanUp);
 }
 
 void Planner::shift_rollback() {
@@ -172,14 +192,11 @@ void Planner::shift_rollback() {
     deployment_->weight_since = in_.now;
     deployment_changed_ = true;
   }
+  bool called = return_hooks_done();
   stop_all(alive_not_of(source), "Scaling activity initiated by deployment");
   auto members = alive_of(source);
-  if (healthy_in(members) >= service_.desired_count) return complete_rollback();
-  auto deadline = deployment_->rollback_started_at.value_or(in_.now) + deployment_->timeout;
-  if (in_.now < deadline) return wake_at(deadline);
-  deployment_->status = DeploymentStatus::RollbackFailed;
-  deployment_->finished_at = in_.now;
-  deployment_changed_ = true;
+  if (called && healthy_in(members) >= service_.desired_count) return complete_rollback();
+  check_rollback();
 }
 
 }  // namespace watari::plan

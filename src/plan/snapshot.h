@@ -6,12 +6,19 @@
 #include <variant>
 #include <vector>
 
+#include "model/alarm.h"
 #include "model/balancing.h"
 #include "model/service.h"
 #include "model/task.h"
 #include "model/task_definition.h"
 
 namespace watari::plan {
+
+// Counters of a target group; they only grow while the daemon runs.
+struct GroupCounts {
+  std::int64_t requests = 0, failures = 0;
+  std::vector<std::int64_t> latency;
+};
 
 struct ServiceSnapshot {
   model::Service service;
@@ -22,6 +29,8 @@ struct ServiceSnapshot {
   std::vector<model::TargetHealth> health;                   // what the balancer said last; may miss some
   std::map<std::string, Seconds> deregistration_delays;      // target group ARN
   std::map<std::string, std::vector<model::WeightedTargetGroup>> weights;  // forward action of the revisions' listener rules
+  std::vector<model::Alarm> alarms;                          // of the newest deployment, as far as they exist
+  std::map<std::string, GroupCounts> counts;                 // target group ARN: what its targets answered so far
   bool settled = true;  // the balancer has made everything above take effect
   bool fresh = true;    // and `health` was seen after that
   Time now{};

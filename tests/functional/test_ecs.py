@@ -3,7 +3,6 @@
 import os
 import pathlib
 import random
-import socket
 import sys
 import time
 
@@ -15,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from load import Load  # noqa: E402
 from busybox_image import make_layout, push  # noqa: E402
 from server import Server  # noqa: E402
+from services import Balanced, register, wait, wait_for_deployment, web  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,6 @@ def ecs(server):
 def network(server):
     subnets = server.client("ec2").describe_subnets()["Subnets"]
     return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
-
-
-def register(ecs, family, command, **more):
-    container = {"name": "app", "image": "busybox:1", "memory": 64, "command": ["sh", "-c", command], "stopTimeout": 2, **more}
-    return ecs.register_task_definition(family=family, containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
-
-
-def wait(ecs, waiter, attempts=60, **what):
-    ecs.get_waiter(waiter).wait(**what, WaiterConfig={"Delay": 1, "MaxAttempts": attempts})
 
 
 def test_a_task_runs_and_tells_how_it_ended(ecs, network):
@@ -143,56 +134,6 @@ def test_tasks_live_on_when_the_daemon_is_killed(server, network):
     assert sorted(ecs.list_tasks(serviceName="survivor")["taskArns"]) == before
     ecs.delete_service(service="survivor", force=True)
     wait(ecs, "services_inactive", services=["survivor"])
-
-
-class Balanced:
-    """A load balancer with two target groups, whose default rule forwards to the first."""
-
-    def __init__(self, server, name):
-        self.elb, self.port = server.client("elbv2"), free_port()
-        vpc = server.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
-        subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
-        group = server.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
-        self.groups = [self.elb.create_target_group(
-            Name=f"{name}-{color}", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip", HealthCheckPath="/", HealthyThresholdCount=2,
-            HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2)["TargetGroups"][0]["TargetGroupArn"] for color in ("blue", "green")]
-        self.balancer = self.elb.create_load_balancer(Name=name, Subnets=subnets, SecurityGroups=[group])["LoadBalancers"][0]
-        listener = self.elb.create_listener(
-            LoadBalancerArn=self.balancer["LoadBalancerArn"], Protocol="HTTP", Port=self.port,
-            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.groups[0]}])["Listeners"][0]["ListenerArn"]
-        self.rule = self.elb.describe_rules(ListenerArn=listener)["Rules"][0]["RuleArn"]
-        self.url = f"http://{self.balancer['DNSName']}:{self.port}/"
-
-    def load_balancers(self, blue_green):
-        entry = {"targetGroupArn": self.groups[0], "containerName": "app", "containerPort": 8080}
-        if blue_green:
-            entry["advancedConfiguration"] = {"alternateTargetGroupArn": self.groups[1], "productionListenerRule": self.rule,
-                                              "roleArn": "arn:aws:iam::123456789012:role/ecs"}
-        return [entry]
-
-    def weights(self):
-        action = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0]
-        return {entry["TargetGroupArn"]: entry["Weight"] for entry in action["ForwardConfig"]["TargetGroups"]}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def web(version, serve="httpd -f -p 8080 -h /tmp/www"):
-    return f"mkdir -p /tmp/www && echo {version} > /tmp/www/index.html && exec {serve}"
-
-
-def wait_for_deployment(ecs, service, seconds=90):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        deployment = ecs.list_service_deployments(service=service)["serviceDeployments"][0]
-        if deployment["status"] not in ("PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
-            return deployment
-        time.sleep(0.2)
-    raise AssertionError(f"{deployment} {ecs.describe_services(services=[service])['services'][0]['events'][:10]}")
 
 
 @pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN", "CANARY", "LINEAR"])

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
+#include <set>
 
 #include "control/services.h"
 #include "world.h"
@@ -37,6 +39,7 @@ void expect_arrived(World& world, std::uint32_t seed) {
   EXPECT_FALSE(control::in_progress(deployments.back().status)) << name_of(deployments.back().status) << " " << where;
   bool good = world.behaviour_of(service.target.revision) == Behaviour::Good;
   if (!good && !service.completed) return;  // nothing good to return to
+  if (deployments.back().status == model::DeploymentStatus::Stopped && !service.completed) return;  // its hooks did not let it
   auto tasks = world.live_tasks();
   EXPECT_EQ(static_cast<int>(tasks.size()), service.desired_count) << where;
   for (const auto& task : tasks) {
@@ -74,6 +77,26 @@ Scenario random_setup(std::mt19937& random) {
   }
   if (!setup.load_balanced) setup.health_check = true;
   return setup;
+}
+
+// Hooks of every kind at random stages, and an alarm.
+void add_hooks(Scenario& setup, std::mt19937& random) {
+  auto pick = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
+  bool rolling = setup.configuration.strategy == model::Strategy::Rolling;
+  using enum model::Stage;
+  static constexpr model::Stage shifting[] = {PreScaleUp, PostScaleUp, PostTestTrafficShift, PreProductionTrafficShift,
+                                              PostProductionTrafficShift, TestTrafficShift, ProductionTrafficShift, ReconcileService};
+  for (int i = pick(4); i > 0; --i) {
+    model::LifecycleHook hook;
+    int kind = pick(3);
+    hook.target = kind == 0 ? model::HookTarget::Pause : model::HookTarget::Lambda;
+    hook.target_arn = kind == 0 ? "" : kind == 1 ? kMigrate : kHook;
+    hook.stages = {rolling ? shifting[pick(2)] : shifting[pick(kind == 0 ? 5 : 8)]};
+    hook.timeout = Seconds(60 + pick(900));
+    hook.timeout_action = pick(2) ? model::HookAction::Continue : model::HookAction::Rollback;
+    setup.configuration.hooks.push_back(hook);
+  }
+  setup.configuration.alarms = {.names = {kAlarm}, .enable = true, .rollback = true};
 }
 
 TEST(Rolling, ReplacesOldTasksByNewOnes) {
@@ -188,6 +211,72 @@ TEST(Schedules, ArriveAlsoWhenGoodTasksCrash) {
     expect_no_complaints(world, seed);
     expect_arrived(world, seed);
     if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// Hooks that fail, hang and pause, alarms, people who go on and back: traffic never suffers, a hook's task runs once, and it arrives.
+TEST(Schedules, NeverStopServingAndArriveWithHooks) {
+  for (auto seed : seeds(2'000'000, 300)) {
+    std::mt19937 random(seed);
+    auto setup = random_setup(random);
+    add_hooks(setup, random);
+    World world(seed, setup);
+    world.run_for(Seconds(900));
+    for (int i = 0; i < 6; ++i) {
+      switch (world.random(7)) {
+        case 0: world.scale(1 + world.random(5)); break;
+        case 1: world.set_alarm(world.chance(50)); break;
+        case 2:
+        case 3: world.continue_deployment(world.chance(70) ? model::HookAction::Continue : model::HookAction::Rollback); break;
+        default: world.update(world.register_revision(world.chance(70) ? Behaviour::Good : Behaviour::NeverHealthy));
+      }
+      world.run_for(Millis(world.random(world.chance(50) ? 20'000 : 900'000)));
+    }
+    world.faults = false;
+    world.run_for(std::chrono::hours(6));
+    world.check_migrations();
+    expect_no_complaints(world, seed);
+    expect_arrived(world, seed);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// Both revisions have what is wanted of the service, at every stage, whichever way it is scaled.
+TEST(BlueGreen, ScalesBothRevisionsAtEveryStage) {
+  using enum model::Stage;
+  constexpr model::Stage stages[] = {PreScaleUp, PostScaleUp, PostTestTrafficShift, PreProductionTrafficShift, PostProductionTrafficShift};
+  for (auto strategy : {model::Strategy::BlueGreen, model::Strategy::Canary, model::Strategy::Linear}) {
+    Scenario setup{.desired = 2, .kills = false};
+    setup.configuration.strategy = strategy;
+    setup.configuration.linear_step_percent = 50;
+    setup.configuration.canary_bake_time = setup.configuration.linear_step_bake_time = Seconds(10);
+    World world(6, setup);
+    world.run_for(Seconds(120));
+    ASSERT_EQ(world.deployments().back().status, model::DeploymentStatus::Successful) << world.story();
+    model::LifecycleHook pause{.target = model::HookTarget::Pause};
+    pause.stages.assign(std::begin(stages), std::end(stages));
+    world.pause_at(pause);
+    world.update(world.register_revision(Behaviour::Good));
+    std::set<model::Stage> seen;
+    for (int i = 0; i < 10 && control::in_progress(world.deployments().back().status); ++i) {
+      world.run_for(Seconds(60));
+      auto stage = world.deployments().back().stage;
+      seen.insert(stage);
+      for (int desired : {3, 1, 4}) {
+        world.scale(desired);
+        world.run_for(Seconds(90));
+        std::map<std::string, int> count;
+        for (const auto& task : world.live_tasks()) ++count[task.service_revision];
+        EXPECT_EQ(count.size(), stage == PreScaleUp ? 1u : 2u) << name_of(stage);
+        for (const auto& [revision, tasks] : count) EXPECT_EQ(tasks, desired) << name_of(stage) << world.story();
+      }
+      world.continue_deployment(model::HookAction::Continue);
+      world.run_for(Seconds(60));
+    }
+    EXPECT_EQ(seen.size(), std::size(stages)) << world.story();
+    EXPECT_EQ(world.deployments().back().status, model::DeploymentStatus::Successful) << world.story();
+    expect_no_complaints(world, 6);
+    expect_arrived(world, 6);
   }
 }
 

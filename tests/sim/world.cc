@@ -74,12 +74,14 @@ void FakeEngine::run(engine::TaskSpec spec) {
   tasks[id] = task;
   world_.note("task " + id.substr(0, 6) + " runs at " + task.address);
 
+  world_.check_migrations();
   // maximumPercent holds whenever something starts.
   if (world_.setup.configuration.strategy == model::Strategy::Rolling) {
     int desired = world_.service().desired_count;
     int limit = std::max(1, desired * world_.setup.configuration.maximum_percent / 100);
     int wanted = 0, alive = 0;
     for (const auto& live : world_.live_tasks()) {
+      if (live.service.empty()) continue;
       ++alive;
       if (!live.desired_stopped) ++wanted;
     }
@@ -101,6 +103,10 @@ void FakeEngine::run(engine::TaskSpec spec) {
     status.started_at = world_.clock.now();
     status.containers[0].state = model::ContainerState::Running;
     report(id);
+    if (when == Behaviour::Migration) {
+      int code = world_.faults && world_.chance(10) ? 1 : 0;
+      return world_.later(Millis(100 + world_.random(60000)), [this, id, code] { end(id, code); });
+    }
     if (when == Behaviour::ExitsAtOnce) return world_.later(Millis(world_.random(1500)), [this, id] { end(id, 1); });
     if (when == Behaviour::CrashesLater) world_.later(Millis(4000 + world_.random(60000)), [this, id] { end(id, 1); });
     if (when == Behaviour::Good && world_.setup.crashes && world_.faults && world_.chance(20))
@@ -260,6 +266,11 @@ World::World(std::uint32_t seed, Scenario wanted) : setup(std::move(wanted)), ge
   directory_ = ::mkdtemp(name);
   open();
   make_network_and_balancer();
+  model::TaskDefinition migrate{.scope = kScope, .family = kMigrate};
+  migrate.containers.emplace_back();
+  migrate.containers[0].name = "app";
+  migrate.containers[0].image = kMigrate;
+  EXPECT_TRUE(control::register_task_definition(*control_, migrate));
   create_service(register_revision(Behaviour::Good));
 }
 
@@ -309,13 +320,46 @@ void World::open() {
   control::Ports ports;
   ports.engine = &engine;
   ports.balancer = &balancer;
+  ports.call_hook = [this](control::HookCall call, auto done) { call_hook(std::move(call), std::move(done)); };
   ports.image_digest = [this](const std::string& image) -> Result<std::string> {
+    if (image == kMigrate) return "sha256:" + std::to_string(static_cast<int>(Behaviour::Migration));
     auto behaviour = behaviours_.at(std::stoi(image));
     if (behaviour == Behaviour::MissingImage) return fail(Code::NotFound, "no image {}", image);
     return "sha256:" + std::to_string(static_cast<int>(behaviour));
   };
   auto started = control_->start(ports);
   if (!started) throw std::runtime_error(started.error().message);
+}
+
+// Answers after a while, or never; a daemon that was killed hears nothing.
+void World::call_hook(control::HookCall call, std::function<void(control::HookAnswer)> done) {
+  maybe_die();
+  using Kind = control::HookAnswer::Kind;
+  static constexpr Kind kinds[] = {Kind::Succeeded, Kind::Succeeded, Kind::Succeeded, Kind::Succeeded, Kind::Succeeded, Kind::InProgress,
+                                   Kind::InProgress, Kind::Unreachable, Kind::Unreachable, Kind::Failed};
+  if (faults && chance(3)) return note("hook " + call.run.id + " hangs");
+  auto kind = faults ? kinds[random(10)] : Kind::Succeeded;
+  note(fmt::format("hook {} at {} answers {}", call.run.id, name_of(call.run.stage), static_cast<int>(kind)));
+  later(Millis(10 + random(8000)), [this, kind, delay = Seconds(1 + random(60)), life = kills, done = std::move(done)] {
+    if (life == kills) done({.kind = kind, .reason = "so it said", .delay = delay});
+  });
+}
+
+// A run has one task at most, and those of two deployments never run side by side.
+void World::check_migrations() {
+  std::map<std::string, int> tasks_of_run;
+  std::set<std::string> deployments_alive;
+  std::map<std::string, std::string> run_of_task;
+  for (const auto& deployment : deployments())
+    for (const auto& run : deployment.hook_runs)
+      if (!run.task.empty()) run_of_task[run.task] = run.id;
+  for (const auto& [key, task] : control_->state().tasks.list()) {
+    if (task.family != kMigrate) continue;
+    if (!run_of_task.contains(task.id)) complain("task " + task.id + " of a hook belongs to no run");
+    else if (++tasks_of_run[run_of_task[task.id]] > 1) complain("hook " + run_of_task[task.id] + " ran twice");
+    if (task.status.state != TaskState::Stopped) deployments_alive.insert(task.started_by);
+  }
+  if (deployments_alive.size() > 1) complain("migrations of two deployments run side by side");
 }
 
 void World::kill() {
@@ -348,6 +392,28 @@ void World::make_network_and_balancer() {
     return {};
   }));
   ASSERT_TRUE(control::ensure_cluster(*control_, kScope, "default"));
+}
+
+void World::set_alarm(bool on) {
+  note(on ? "the alarm goes off" : "the alarm is over");
+  model::Alarm alarm{.scope = kScope, .name = kAlarm, .state = on ? "ALARM" : "OK", .state_since = clock.now()};
+  EXPECT_TRUE(control_->commit([&]() -> Result<void> {
+    control_->state().alarms.put(control::alarm_key(kScope, kAlarm), alarm);
+    return {};
+  }));
+}
+
+void World::pause_at(model::LifecycleHook hook) {
+  control::ServiceUpdate update;
+  update.configuration = service().configuration;
+  update.configuration->hooks = {std::move(hook)};
+  EXPECT_TRUE(control::update_service(*control_, control::service_key(kScope, "default", "web"), update));
+}
+
+void World::continue_deployment(model::HookAction action) {
+  auto deployment = deployments().back();
+  auto done = control::continue_deployment(*control_, control::deployment_key(deployment), "", action);
+  note(fmt::format("{} is {} by hand", deployment.id, done ? name_of(action) : "not continued"));
 }
 
 int World::register_revision(Behaviour behaviour) {

@@ -20,8 +20,11 @@ namespace watari::sim {
 // Thrown by the fakes in the middle of an order: the daemon got SIGKILL there.
 struct Killed {};
 
+// A hook that is a task of this family, an alarm, and a hook behind a URL, for scenarios.
+inline constexpr const char *kMigrate = "migrate", *kAlarm = "errors", *kHook = "http://hooks/";
+
 // How the tasks of an image behave.
-enum class Behaviour { Good, FailsToStart, ExitsAtOnce, NeverHealthy, CrashesLater, MissingImage };
+enum class Behaviour { Good, FailsToStart, ExitsAtOnce, NeverHealthy, CrashesLater, MissingImage, Migration };
 
 class World;
 
@@ -133,6 +136,9 @@ class World {
   void scale(int desired);
   void stop_some_task();
   void delete_service();
+  void set_alarm(bool on);
+  void pause_at(model::LifecycleHook hook);  // from the next deployment on
+  void continue_deployment(model::HookAction action);  // of whatever pauses
   Behaviour behaviour_of(int revision) const { return behaviours_.at(revision); }
 
   model::Service service();
@@ -141,6 +147,7 @@ class World {
   control::State& state() { return control_->state(); }
 
   void complain(std::string what);
+  void check_migrations();
   std::string story() const;  // what happened, for failed tests
 
   ManualClock clock{Time(Seconds(1'700'000'000))};
@@ -159,6 +166,7 @@ class World {
   void make_network_and_balancer();
   void create_service(int revision);
   void note(std::string what);
+  void call_hook(control::HookCall call, std::function<void(control::HookAnswer)> done);
   template <class F>
   void guarded(F&& work);
 

@@ -2,6 +2,7 @@
 #include "aws/ecs/service_requests.h"
 #include "aws/ecs/service_shapes.h"
 #include "aws/ecs/wire.h"
+#include "aws/gen/ecs/continue_service_deployment.h"
 #include "aws/gen/ecs/create_service.h"
 #include "aws/gen/ecs/delete_service.h"
 #include "aws/gen/ecs/stop_service_deployment.h"
@@ -28,6 +29,22 @@ Result<model::TaskDefinition> active_definition(Call& call, const std::string& t
   return definition;
 }
 
+// The key of the deployment with this ARN.
+Result<std::string> find_deployment(Call& call, const std::string& wanted) {
+  TRY(auto rest, resource_name(call.scope, "service-deployment", wanted));
+  auto parts = split(rest, '/');
+  std::string key;
+  if (parts.size() == 3) {
+    model::Service service{.scope = call.scope, .cluster = parts[0], .name = parts[1]};
+    call.platform.control->state().deployments.each(
+        control::deployment_prefix(service), [&](const std::string& candidate, const model::Deployment& deployment) {
+          if (deployment_arn(deployment) == wanted) key = candidate;
+        });
+  }
+  if (key.empty()) return error("ServiceDeploymentNotFoundException", "Service deployment not found.");
+  return key;
+}
+
 Result<void> check_counts(std::optional<int> desired, std::optional<int> grace) {
   if (desired && (*desired < 0 || *desired > 5000))
     return error("InvalidParameterException", "desiredCount must be between 0 and 5000; it is {}.", *desired);
@@ -48,7 +65,7 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   model::Service service{.scope = call.scope, .cluster = cluster.name, .name = request.serviceName};
   service.desired_count = *request.desiredCount;
   if (request.deploymentConfiguration) {
-    TRY(service.configuration, from_wire(*request.deploymentConfiguration, service.configuration));
+    TRY(service.configuration, from_wire(call, *request.deploymentConfiguration, service.configuration));
   }
   service.health_check_grace_period = Seconds(request.healthCheckGracePeriodSeconds.value_or(0));
   service.az_rebalancing = request.availabilityZoneRebalancing == "ENABLED";
@@ -94,7 +111,7 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
   if (request.availabilityZoneRebalancing) update.az_rebalancing = *request.availabilityZoneRebalancing == "ENABLED";
   auto configuration = service->configuration;
   if (request.deploymentConfiguration) {
-    TRY(configuration, from_wire(*request.deploymentConfiguration, configuration));
+    TRY(configuration, from_wire(call, *request.deploymentConfiguration, configuration));
     update.configuration = configuration;
   }
   auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service->target.family, service->target.revision));
@@ -125,19 +142,17 @@ Result<DeleteServiceResponse> delete_service(Call& call, const DeleteServiceRequ
 }
 
 Result<StopServiceDeploymentResponse> stop_service_deployment(Call& call, const StopServiceDeploymentRequest& request) {
-  TRY(auto rest, resource_name(call.scope, "service-deployment", request.serviceDeploymentArn));
-  auto parts = split(rest, '/');
-  std::string key;
-  if (parts.size() == 3) {
-    model::Service service{.scope = call.scope, .cluster = parts[0], .name = parts[1]};
-    call.platform.control->state().deployments.each(
-        control::deployment_prefix(service), [&](const std::string& candidate, const model::Deployment& deployment) {
-          if (deployment_arn(deployment) == request.serviceDeploymentArn) key = candidate;
-        });
-  }
-  if (key.empty()) return error("ServiceDeploymentNotFoundException", "Service deployment not found.");
+  TRY(auto key, find_deployment(call, request.serviceDeploymentArn));
   TRY_VOID(control::stop_deployment(*call.platform.control, key, request.stopType.value_or("ROLLBACK") == "ROLLBACK"));
   return StopServiceDeploymentResponse{.serviceDeploymentArn = request.serviceDeploymentArn};
+}
+
+Result<ContinueServiceDeploymentResponse> continue_service_deployment(Call& call, const ContinueServiceDeploymentRequest& request) {
+  TRY(auto key, find_deployment(call, request.serviceDeploymentArn));
+  auto action = parse_enum<model::HookAction>(request.action.value_or("CONTINUE")).value_or(model::HookAction::Continue);
+  if (request.hookId.empty()) return error("InvalidParameterException", "hookId cannot be blank; DescribeServiceDeployments shows it.");
+  TRY_VOID(control::continue_deployment(*call.platform.control, key, request.hookId, action));
+  return ContinueServiceDeploymentResponse{.serviceDeploymentArn = request.serviceDeploymentArn};
 }
 
 }  // namespace watari::aws::ecs

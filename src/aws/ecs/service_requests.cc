@@ -4,6 +4,7 @@
 
 #include "aws/error.h"
 #include "control/control.h"
+#include "control/hooks.h"
 #include "control/network.h"
 
 namespace watari::aws::ecs {
@@ -74,12 +75,72 @@ Result<model::ServiceLoadBalancer> balancer_from_wire(const control::State& stat
   return out;
 }
 
+Result<model::LifecycleHook> hook_from_wire(Call& call, const DeploymentLifecycleHook& in) {
+  model::LifecycleHook out;
+  out.target = parse_enum<model::HookTarget>(in.targetType.value_or("AWS_LAMBDA")).value_or(model::HookTarget::Lambda);
+  out.target_arn = in.hookTargetArn.value_or("");
+  out.role = in.roleArn.value_or("");
+  out.details = in.hookDetails.value_or("");
+  bool pause = out.target == model::HookTarget::Pause;
+  if (pause && !out.target_arn.empty()) return error(kInvalid, "lifecycleHooks.hookTargetArn is not applicable for PAUSE hooks.");
+  if (!pause && out.target_arn.empty()) return error(kInvalid, "lifecycleHooks.hookTargetArn cannot be blank for AWS_LAMBDA hooks.");
+  if (!pause) {
+    auto place = control::find_hook(call.platform.control->state(), call.scope, out.target_arn);
+    if (!place) return error(kInvalid, "lifecycleHooks.hookTargetArn: {}", place.error().message);
+  }
+  if (in.timeoutConfiguration) {
+    out.timeout = minutes(in.timeoutConfiguration->timeoutInMinutes.value_or(1440));
+    out.timeout_action =
+        parse_enum<model::HookAction>(in.timeoutConfiguration->action.value_or("ROLLBACK")).value_or(model::HookAction::Rollback);
+  }
+  for (const auto& name : in.lifecycleStages) {
+    auto stage = parse_enum<model::Stage>(name).value_or(model::Stage::PreScaleUp);
+    if (pause && (stage == model::Stage::TestTrafficShift || stage == model::Stage::ProductionTrafficShift))
+      return error(kInvalid, "PAUSE hooks cannot be configured at {}.", name);
+    out.stages.push_back(stage);
+  }
+  if (out.stages.empty()) return error(kInvalid, "lifecycleHooks.lifecycleStages cannot be empty.");
+  return out;
+}
+
+Result<void> threshold_from_wire(const std::optional<ThresholdConfiguration>& in, model::DeploymentConfiguration& out) {
+  out.threshold = model::Threshold::BoundedPercent;
+  out.threshold_value = 50;
+  if (!in) return {};
+  out.threshold = parse_enum<model::Threshold>(in->type).value_or(model::Threshold::BoundedPercent);
+  out.threshold_value = in->value;
+  if (in->value < 1 || in->value > 5000)
+    return error(kInvalid, "thresholdConfiguration.value must be between 1 and 5000; it is {}.", in->value);
+  return {};
+}
+
+// A rolling deployment has no traffic shifts.
+Result<void> check_stages(const model::DeploymentConfiguration& configuration) {
+  if (configuration.strategy != model::Strategy::Rolling) return {};
+  for (const auto& hook : configuration.hooks)
+    for (auto stage : hook.stages)
+      if (stage != model::Stage::PreScaleUp && stage != model::Stage::PostScaleUp)
+        return error(kInvalid, "A ROLLING deployment has no stage {}: its lifecycle hooks run at PRE_SCALE_UP and POST_SCALE_UP.",
+                     name_of(stage));
+  return {};
+}
+
 }  // namespace
 
-Result<model::DeploymentConfiguration> from_wire(const DeploymentConfiguration& in, model::DeploymentConfiguration out) {
+Result<model::DeploymentConfiguration> from_wire(Call& call, const DeploymentConfiguration& in, model::DeploymentConfiguration out) {
   if (in.deploymentCircuitBreaker) {
     out.circuit_breaker = in.deploymentCircuitBreaker->enable;
     out.circuit_breaker_rollback = in.deploymentCircuitBreaker->rollback;
+    out.reset_on_healthy_task = in.deploymentCircuitBreaker->resetOnHealthyTask.value_or(true);
+    TRY_VOID(threshold_from_wire(in.deploymentCircuitBreaker->thresholdConfiguration, out));
+  }
+  if (in.alarms) {
+    const auto& alarms = *in.alarms;
+    if (alarms.enable && alarms.alarmNames.empty()) return error(kInvalid, "alarms.alarmNames can not be empty when alarms are enabled.");
+    if (alarms.alarmNames.size() > 10) return error(kInvalid, "alarms.alarmNames may have at most 10 names; there are {}.", alarms.alarmNames.size());
+    out.alarms.names = alarms.alarmNames;
+    out.alarms.enable = alarms.enable;
+    out.alarms.rollback = alarms.rollback;
   }
   out.maximum_percent = in.maximumPercent.value_or(out.maximum_percent);
   out.minimum_healthy_percent = in.minimumHealthyPercent.value_or(out.minimum_healthy_percent);
@@ -95,6 +156,14 @@ Result<model::DeploymentConfiguration> from_wire(const DeploymentConfiguration& 
     if (in.linearConfiguration->stepBakeTimeInMinutes)
       out.linear_step_bake_time = minutes(*in.linearConfiguration->stepBakeTimeInMinutes);
   }
+  if (call.request["deploymentConfiguration"].has("lifecycleHooks")) {
+    out.hooks.clear();
+    for (const auto& one : in.lifecycleHooks) {
+      TRY(auto hook, hook_from_wire(call, one));
+      out.hooks.push_back(std::move(hook));
+    }
+  }
+  TRY_VOID(check_stages(out));
   if (out.minimum_healthy_percent < 0 || out.minimum_healthy_percent > 100)
     return error(kInvalid, "minimumHealthyPercent must be between 0 and 100; it is {}.", out.minimum_healthy_percent);
   if (out.maximum_percent < 100) return error(kInvalid, "maximumPercent must be at least 100; it is {}.", out.maximum_percent);

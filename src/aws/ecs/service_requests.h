@@ -13,8 +13,8 @@
 
 namespace watari::aws::ecs {
 
-// Members that are absent keep what `base` says. InvalidParameterException.
-Result<model::DeploymentConfiguration> from_wire(const DeploymentConfiguration& in, model::DeploymentConfiguration base);
+// Members that are absent keep what `base` says. InvalidParameterException, also for hooks that nobody stands behind.
+Result<model::DeploymentConfiguration> from_wire(Call& call, const DeploymentConfiguration& in, model::DeploymentConfiguration base);
 
 // Subnets and security groups exist, in one VPC; without groups the VPC's default one.
 Result<model::NetworkPlacement> placement_from_wire(Call& call, const std::optional<NetworkConfiguration>& in);

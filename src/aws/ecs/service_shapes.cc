@@ -4,6 +4,7 @@
 
 #include "aws/ecs/names.h"
 #include "aws/ecs/wire.h"
+#include "control/services.h"
 
 namespace watari::aws::ecs {
 namespace {
@@ -30,6 +31,21 @@ std::optional<std::string> text(const std::string& value) { return value.empty()
 
 int minutes(Seconds value) { return static_cast<int>(value.count() / 60); }
 
+DeploymentLifecycleHook to_wire(const model::LifecycleHook& in) {
+  DeploymentLifecycleHook out{.targetType = std::string(name_of(in.target)), .hookTargetArn = text(in.target_arn), .roleArn = text(in.role)};
+  for (auto stage : in.stages) out.lifecycleStages.push_back(std::string(name_of(stage)));
+  out.hookDetails = text(in.details);
+  out.timeoutConfiguration =
+      DeploymentLifecycleHookTimeoutConfiguration{.timeoutInMinutes = minutes(in.timeout), .action = std::string(name_of(in.timeout_action))};
+  return out;
+}
+
+// Of the stage that the deployment is in, as AWS does.
+DeploymentLifecycleHookDetail to_wire(const model::HookRun& in, const model::LifecycleHook& hook) {
+  return {.hookId = in.id, .targetType = std::string(name_of(hook.target)), .targetArn = text(hook.target_arn),
+          .status = std::string(name_of(in.status)), .expiresAt = in.expires_at, .timeoutAction = std::string(name_of(hook.timeout_action))};
+}
+
 DeploymentConfiguration to_wire(const model::DeploymentConfiguration& in) {
   DeploymentConfiguration out{
       .deploymentCircuitBreaker = DeploymentCircuitBreaker{.enable = in.circuit_breaker, .rollback = in.circuit_breaker_rollback},
@@ -41,6 +57,10 @@ DeploymentConfiguration to_wire(const model::DeploymentConfiguration& in) {
     out.canaryConfiguration = CanaryConfiguration{in.canary_percent, minutes(in.canary_bake_time)};
   if (in.strategy == model::Strategy::Linear)
     out.linearConfiguration = LinearConfiguration{in.linear_step_percent, minutes(in.linear_step_bake_time)};
+  out.deploymentCircuitBreaker->resetOnHealthyTask = in.reset_on_healthy_task;
+  out.deploymentCircuitBreaker->thresholdConfiguration = ThresholdConfiguration{std::string(name_of(in.threshold)), in.threshold_value};
+  if (!in.alarms.names.empty()) out.alarms = DeploymentAlarms{in.alarms.names, in.alarms.rollback, in.alarms.enable};
+  for (const auto& hook : in.hooks) out.lifecycleHooks.push_back(to_wire(hook));
   return out;
 }
 
@@ -122,12 +142,16 @@ Deployment rollback_entry(const control::State& state, const model::Deployment& 
   return out;
 }
 
-std::vector<Deployment> deployments_of(const control::State& state, const model::Service& service) {
+std::vector<Deployment> entries_of(const control::State& state, const model::Service& service) {
   std::vector<const model::Deployment*> history;  // oldest first
   state.deployments.each(control::deployment_prefix(service),
                          [&](const auto&, const model::Deployment& deployment) { history.push_back(&deployment); });
   std::vector<Deployment> out;
   if (history.empty()) return out;
+  auto under_way = [](const model::Deployment* one) { return control::in_progress(one->status); };
+  // Those that wait behind another one are not deployed yet.
+  while (history.size() > 1 && history.back()->status == model::DeploymentStatus::Pending && under_way(history[history.size() - 2]))
+    history.pop_back();
   const auto& newest = *history.back();
   bool back = !newest.rollback_id.empty() && newest.source;
   out.push_back(back ? rollback_entry(state, newest) : entry(state, newest));
@@ -182,7 +206,7 @@ Service describe_service(const control::State& state, const model::Service& serv
               .taskDefinition = task_definition_arn(service.scope, service.target.family, service.target.revision),
               .deploymentConfiguration = to_wire(service.configuration)};
   out.loadBalancers = load_balancers(service.target);
-  out.deployments = deployments_of(state, service);
+  out.deployments = entries_of(state, service);
   out.roleArn = text(service.role);
   for (const auto& event : service.events) out.events.push_back({.id = event.id, .createdAt = event.at, .message = event.message});
   out.createdAt = service.created_at;
@@ -214,6 +238,12 @@ Service describe_service(const control::State& state, const model::Service& serv
   return out;
 }
 
+// The API has no name for the stage of hooks before production traffic.
+model::Stage shown_stage(const model::Deployment& deployment) {
+  if (deployment.stage != model::Stage::PreProductionTrafficShift) return deployment.stage;
+  return deployment.production_weight > 0 ? model::Stage::ProductionTrafficShift : model::Stage::PostTestTrafficShift;
+}
+
 ServiceDeployment describe_deployment(const control::State& state, const model::Deployment& in) {
   model::Service service{.scope = in.scope, .cluster = in.cluster, .name = in.service};
   ServiceDeployment out{.serviceDeploymentArn = deployment_arn(in), .serviceArn = service_arn(service),
@@ -225,9 +255,10 @@ ServiceDeployment describe_deployment(const control::State& state, const model::
   out.targetServiceRevision = summary(state, in, in.target, in.production_weight);
   out.status = std::string(name_of(in.status));
   out.statusReason = text(in.reason);
-  // The API has no name for the stage of hooks before production traffic.
-  auto stage = in.stage == model::Stage::PreProductionTrafficShift ? model::Stage::PostTestTrafficShift : in.stage;
-  if (in.configuration.strategy != model::Strategy::Rolling && !in.finished_at) out.lifecycleStage = std::string(name_of(stage));
+  if ((in.configuration.strategy != model::Strategy::Rolling || !in.configuration.hooks.empty()) && !in.finished_at)
+    out.lifecycleStage = std::string(name_of(shown_stage(in)));
+  for (const auto& run : in.hook_runs)
+    if (run.stage_number == in.stage_number) out.lifecycleHookDetails.push_back(to_wire(run, in.configuration.hooks.at(run.hook)));
   out.deploymentConfiguration = to_wire(in.configuration);
   if (!in.rollback_id.empty() && in.source)
     out.rollback = Rollback{.reason = text(in.reason), .startedAt = in.rollback_started_at, .serviceRevisionArn = revision_arn(in, *in.source)};
@@ -235,6 +266,10 @@ ServiceDeployment describe_deployment(const control::State& state, const model::
   out.deploymentCircuitBreaker = ServiceDeploymentCircuitBreaker{
       .status = !in.configuration.circuit_breaker ? "DISABLED" : triggered ? "TRIGGERED" : in.finished_at ? "MONITORING_COMPLETE" : "MONITORING",
       .failureCount = in.failed_tasks, .threshold = in.failure_threshold};
+  if (const auto& alarms = in.configuration.alarms; !alarms.names.empty())
+    out.alarms = ServiceDeploymentAlarms{
+        .status = !alarms.enable ? "DISABLED" : !in.triggered_alarms.empty() ? "TRIGGERED" : in.finished_at ? "MONITORING_COMPLETE" : "MONITORING",
+        .alarmNames = alarms.names, .triggeredAlarmNames = in.triggered_alarms};
   return out;
 }
 

@@ -36,6 +36,7 @@ struct Scene {
     deployment.status = DeploymentStatus::InProgress;
     deployment.started_at = deployment.created_at = kNow;
     deployment.failure_threshold = 3;
+    deployment.stage = model::Stage::ScaleUp;
     snapshot.deployments.push_back(deployment);
     snapshot.deregistration_delays["tg"] = Seconds(30);
   }
@@ -240,6 +241,7 @@ TEST(Reconcile, FailsADeploymentAtItsDeadline) {
 TEST(Reconcile, StartsGreenBesideBlueAndShiftsInOneStep) {
   Scene scene;
   auto& deployment = scene.deployment();
+  deployment.verdict.enabled = false;
   deployment.configuration.strategy = model::Strategy::BlueGreen;
   for (auto* revision : {&deployment.target, &*deployment.source}) {
     revision->load_balancers[0].alternate_target_group = "tg2";
@@ -260,13 +262,15 @@ TEST(Reconcile, StartsGreenBesideBlueAndShiftsInOneStep) {
   }
   auto plan = reconcile(scene.snapshot);
   EXPECT_EQ(all<PutDeployment>(plan).at(0).deployment.stage, model::Stage::PostScaleUp);
-  deployment.stage = model::Stage::ProductionTrafficShift;
+  deployment.stage = model::Stage::PreProductionTrafficShift;
   plan = reconcile(scene.snapshot);
+  EXPECT_EQ(all<PutDeployment>(plan).at(0).deployment.stage, model::Stage::ProductionTrafficShift);
   ASSERT_EQ(all<SetWeights>(plan).size(), 1u);
   EXPECT_EQ(all<SetWeights>(plan)[0].weights[1].weight, 100);
   EXPECT_TRUE(all<StopTask>(plan).empty());
 
   // Not before the balancer has made it real does the next stage begin.
+  deployment.stage = model::Stage::ProductionTrafficShift;
   deployment.production_weight = 100;
   scene.snapshot.weights["rule"] = {{"tg", 0}, {"tg2", 100}};
   scene.snapshot.settled = false;
@@ -275,10 +279,17 @@ TEST(Reconcile, StartsGreenBesideBlueAndShiftsInOneStep) {
   EXPECT_EQ(all<PutDeployment>(reconcile(scene.snapshot)).at(0).deployment.stage, model::Stage::PostProductionTrafficShift);
 }
 
-TEST(FailureThreshold, IsHalfTheDesiredCountWithinBounds) {
-  EXPECT_EQ(failure_threshold(1), 3);
-  EXPECT_EQ(failure_threshold(20), 10);
-  EXPECT_EQ(failure_threshold(5000), 200);
+TEST(FailureThreshold, IsHalfTheDesiredCountWithinBoundsUnlessToldOtherwise) {
+  model::DeploymentConfiguration configuration;
+  EXPECT_EQ(failure_threshold(configuration, 1), 3);
+  EXPECT_EQ(failure_threshold(configuration, 20), 10);
+  EXPECT_EQ(failure_threshold(configuration, 5000), 200);
+  configuration.threshold = model::Threshold::UnboundedPercent;
+  EXPECT_EQ(failure_threshold(configuration, 1), 1);
+  EXPECT_EQ(failure_threshold(configuration, 5000), 2500);
+  configuration.threshold = model::Threshold::Count;
+  configuration.threshold_value = 7;
+  EXPECT_EQ(failure_threshold(configuration, 5000), 7);
 }
 
 }  // namespace

@@ -1,0 +1,262 @@
+"""Deployments with lifecycle hooks, pauses and alarms, through boto3, with real tasks and kill -9 of the daemon."""
+
+import http.server
+import json
+import pathlib
+import random
+import sys
+import threading
+import time
+
+import botocore.exceptions
+import pytest
+import requests
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from busybox_image import make_layout, push  # noqa: E402
+from server import Server  # noqa: E402
+from services import Balanced, register, wait, wait_for_deployment, web  # noqa: E402
+
+PORTS = {"portMappings": [{"containerPort": 8080}]}
+STAGES = ["PRE_SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT",
+          "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Server("--time-scale", "60") as running:
+        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
+        yield running
+
+
+@pytest.fixture
+def ecs(server):
+    return server.client("ecs")
+
+
+@pytest.fixture(scope="module")
+def network(server):
+    subnets = server.client("ec2").describe_subnets()["Subnets"]
+    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
+
+
+class Hooks:
+    """A hook behind a URL: answers what `answer(event)` says, and remembers the events."""
+
+    def __init__(self, answer):
+        self.events = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.events.append(event)
+                status, body = answer(event)
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def newest(ecs, service):
+    arn = ecs.list_service_deployments(service=service)["serviceDeployments"][0]["serviceDeploymentArn"]
+    return ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+
+
+def until(what, seconds=60, told=lambda: None):
+    deadline = time.monotonic() + seconds
+    while not (value := what()):
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.1)
+    return value
+
+
+def paused(ecs, service):
+    return [hook for hook in newest(ecs, service).get("lifecycleHookDetails", []) if hook["status"] == "AWAITING_ACTION"]
+
+
+def blue_green(server, ecs, network, name, configuration=None, **more):
+    balanced = Balanced(server, name)
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, web("v1"), **PORTS), desiredCount=1,
+                       networkConfiguration=network, loadBalancers=balanced.load_balancers(True),
+                       deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0, **(configuration or {})}, **more)
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    return balanced
+
+
+def remove(ecs, name):
+    ecs.delete_service(service=name, force=True)
+    wait(ecs, "services_inactive", services=[name])
+
+
+def test_hooks_are_called_at_every_stage_also_when_the_daemon_is_killed_between(server, ecs, network):
+    asked = set()
+
+    def answer(event):
+        if event["executionId"] in asked:
+            return 200, {"hookStatus": "SUCCEEDED"}
+        asked.add(event["executionId"])
+        return 200, {"hookStatus": "IN_PROGRESS", "callBackDelay": 1, "hookDetails": {"asked": event["lifecycleStage"]}}
+
+    with Hooks(answer) as hooks:
+        balanced = blue_green(server, ecs, network, "hooked")
+        ecs.update_service(service="hooked", taskDefinition=register(ecs, "hooked", web("v2"), **PORTS), deploymentConfiguration={
+            "lifecycleHooks": [{"hookTargetArn": hooks.url, "roleArn": "arn:aws:iam::123456789012:role/hook", "lifecycleStages": STAGES,
+                                "hookDetails": {"bucket": "b"}}]})
+        until(lambda: len(hooks.events) >= 3)
+        server.kill()
+        server.start()
+        ecs = server.client("ecs")
+        assert wait_for_deployment(ecs, "hooked")["status"] == "SUCCESSFUL"
+        assert requests.get(balanced.url, timeout=5).text == "v2\n"
+    order = list(dict.fromkeys(event["lifecycleStage"] for event in hooks.events))
+    assert order == STAGES
+    first, second = (next(e for e in hooks.events if e["lifecycleStage"] == "POST_SCALE_UP" and e["hookDetails"] == details)
+                     for details in ({"bucket": "b"}, {"asked": "POST_SCALE_UP"}))
+    assert first["executionId"] == second["executionId"]
+    shift = next(event for event in hooks.events if event["lifecycleStage"] == "PRODUCTION_TRAFFIC_SHIFT")
+    details = shift["executionDetails"]
+    assert details["productionTrafficWeights"][details["targetServiceRevisionArn"]] == 100
+    assert sorted(details["productionTrafficWeights"].values()) == [0, 100] and details["serviceArn"].endswith("/hooked")
+    assert shift["resourceArn"] == newest(ecs, "hooked")["serviceDeploymentArn"]
+    remove(ecs, "hooked")
+
+
+def test_a_hook_that_fails_takes_the_release_back(server, ecs, network):
+    with Hooks(lambda event: (200, {"hookStatus": "FAILED", "reason": "the smoke test found nothing"})) as hooks:
+        balanced = blue_green(server, ecs, network, "refused")
+        ecs.update_service(service="refused", taskDefinition=register(ecs, "refused", web("v2"), **PORTS), deploymentConfiguration={
+            "lifecycleHooks": [{"hookTargetArn": hooks.url, "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}]})
+        failed = wait_for_deployment(ecs, "refused")
+        assert failed["status"] == "ROLLBACK_SUCCESSFUL"
+        assert "POST_TEST_TRAFFIC_SHIFT failed: the smoke test found nothing" in failed["statusReason"], failed
+        assert requests.get(balanced.url, timeout=5).text == "v1\n"
+    remove(ecs, "refused")
+
+
+def test_a_pause_waits_for_somebody(server, ecs, network):
+    pause = {"targetType": "PAUSE", "lifecycleStages": ["PRE_PRODUCTION_TRAFFIC_SHIFT"], "timeoutConfiguration": {"timeoutInMinutes": 1440}}
+    balanced = blue_green(server, ecs, network, "waits")
+    ecs.update_service(service="waits", taskDefinition=register(ecs, "waits", web("v2"), **PORTS), deploymentConfiguration={"lifecycleHooks": [pause]})
+    hook = until(lambda: paused(ecs, "waits"), told=lambda: newest(ecs, "waits"))[0]
+    assert hook["targetType"] == "PAUSE" and hook["timeoutAction"] == "ROLLBACK"
+    server.kill()
+    server.start()
+    ecs = server.client("ecs")
+    assert requests.get(balanced.url, timeout=5).text == "v1\n" and paused(ecs, "waits")[0]["hookId"] == hook["hookId"]
+    arn = newest(ecs, "waits")["serviceDeploymentArn"]
+    with pytest.raises(botocore.exceptions.ClientError, match="does not wait at a lifecycle hook"):
+        ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId="another")
+    ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook["hookId"])
+    assert wait_for_deployment(ecs, "waits")["status"] == "SUCCESSFUL"
+    assert requests.get(balanced.url, timeout=5).text == "v2\n"
+
+    ecs.update_service(service="waits", taskDefinition=register(ecs, "waits", web("v3"), **PORTS))
+    hook = until(lambda: paused(ecs, "waits"))[0]
+    ecs.continue_service_deployment(serviceDeploymentArn=newest(ecs, "waits")["serviceDeploymentArn"], hookId=hook["hookId"], action="ROLLBACK")
+    assert wait_for_deployment(ecs, "waits")["status"] == "ROLLBACK_SUCCESSFUL"
+    assert requests.get(balanced.url, timeout=5).text == "v2\n"
+    remove(ecs, "waits")
+
+
+def test_a_migration_runs_exactly_once_whatever_is_killed(server, network):
+    chance = random.Random(7)
+    ecs = server.client("ecs")
+    register(ecs, "migrate", "sleep 1; echo $WATARI_TASK_DEFINITION")
+    first = register(ecs, "migrated", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    ecs.create_service(serviceName="migrated", taskDefinition=first, desiredCount=1, networkConfiguration=network, deploymentConfiguration={
+        "lifecycleHooks": [{"hookTargetArn": "migrate", "lifecycleStages": ["PRE_SCALE_UP"]}]})
+    for _ in range(3):
+        time.sleep(chance.uniform(0, 1.5))
+        server.kill()
+        server.start()
+        ecs = server.client("ecs")
+        assert wait_for_deployment(ecs, "migrated")["status"] == "SUCCESSFUL"
+        ecs.update_service(service="migrated", forceNewDeployment=True)
+    assert wait_for_deployment(ecs, "migrated")["status"] == "SUCCESSFUL"
+    deployments = ecs.list_service_deployments(service="migrated")["serviceDeployments"]
+    ran = ecs.list_tasks(family="migrate", desiredStatus="STOPPED")["taskArns"]
+    assert len(deployments) == 4 and len(ran) == 4
+    tasks = ecs.describe_tasks(tasks=ran)["tasks"]
+    assert all(task["containers"][0]["exitCode"] == 0 for task in tasks) and len({task["startedBy"] for task in tasks}) == 4
+
+    # One that fails starts nothing of the new revision.
+    kept = ecs.list_tasks(serviceName="migrated")["taskArns"]
+    register(ecs, "migrate", "exit 3")
+    ecs.update_service(service="migrated", forceNewDeployment=True)
+    failed = wait_for_deployment(ecs, "migrated")
+    assert failed["status"] == "ROLLBACK_SUCCESSFUL" and "container app exited with code 3" in failed["statusReason"], failed
+    assert ecs.list_tasks(serviceName="migrated")["taskArns"] == kept
+    remove(ecs, "migrated")
+
+
+def test_a_hook_that_nobody_stands_behind_is_refused(ecs, network):
+    definition = register(ecs, "nobody", "sleep 100")
+    hook = {"hookTargetArn": "arn:aws:lambda:us-east-1:123456789012:function:smoke", "lifecycleStages": ["PRE_SCALE_UP"]}
+    with pytest.raises(botocore.exceptions.ClientError, match="watari function put smoke"):
+        ecs.create_service(serviceName="nobody", taskDefinition=definition, desiredCount=1, networkConfiguration=network,
+                           deploymentConfiguration={"lifecycleHooks": [hook]})
+    with pytest.raises(botocore.exceptions.ClientError, match="has no stage TEST_TRAFFIC_SHIFT"):
+        ecs.create_service(serviceName="nobody", taskDefinition=definition, desiredCount=1, networkConfiguration=network,
+                           deploymentConfiguration={"lifecycleHooks": [{"hookTargetArn": "nobody", "lifecycleStages": ["TEST_TRAFFIC_SHIFT"]}]})
+
+
+def test_a_release_that_fails_requests_takes_itself_back(server, ecs, network):
+    """Every tenth request to v2 fails: the load balancer's counters show it, and nobody has to look."""
+    name = "verdict"
+    serve = ("mkdir -p /tmp/www/cgi-bin && printf '#!/bin/sh\\nn=$(cat /proc/sys/kernel/random/uuid | cut -c1)\\n"
+             "[ $n = 0 -o $n = 1 ] && printf \"HTTP/1.0 500 no\\\\r\\\\n\"\\nprintf \"Content-type: text/plain\\\\r\\\\n\\\\r\\\\nv2\\\\n\"\\n' "
+             "> /tmp/www/cgi-bin/index && chmod +x /tmp/www/cgi-bin/index && echo v2 > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www")
+    balanced = Balanced(server, name)
+    good = serve.replace("$n = 0 -o $n = 1", "$n = none")
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, good, **PORTS), desiredCount=1,
+                       networkConfiguration=network, loadBalancers=balanced.load_balancers(True), deploymentConfiguration={
+                           "strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 50, "canaryBakeTimeInMinutes": 1440}})
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    url, stop, codes = balanced.url + "cgi-bin/index", threading.Event(), []
+
+    def load():
+        session = requests.Session()
+        while not stop.is_set():
+            codes.append(session.get(url, timeout=10).status_code)
+
+    loaders = [threading.Thread(target=load) for _ in range(2)]
+    for loader in loaders:
+        loader.start()
+    try:
+        until(lambda: len(codes) > 100)
+        assert set(codes) == {200}
+        ecs.update_service(service=name, taskDefinition=register(ecs, name, serve, **PORTS))
+        failed = wait_for_deployment(ecs, name, 120)
+    finally:
+        stop.set()
+        for loader in loaders:
+            loader.join()
+    assert failed["status"] == "ROLLBACK_SUCCESSFUL" and "requests to the new revision answered 5xx" in failed["statusReason"], failed
+    remove(ecs, name)
+
+
+def test_a_client_token_stands_for_one_request(ecs, network):
+    definition = register(ecs, "token", "exit 0")
+    first = ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken="t1")["tasks"]
+    again = ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken="t1")["tasks"]
+    assert [task["taskArn"] for task in first] == [task["taskArn"] for task in again]
+    with pytest.raises(ecs.exceptions.ConflictException):
+        ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken="t1", count=2)
+    with pytest.raises(ecs.exceptions.ConflictException):
+        ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken="t1",
+                     overrides={"containerOverrides": [{"name": "app", "command": ["true"]}]})
