@@ -148,6 +148,9 @@ void Planner::complete() {
   deployment_->reason.clear();
   service_.completed = deployment_->target;
   service_changed_ = true;
+  if (const auto& verdict = deployment_->verdict; verdict.counted_at)
+    event(fmt::format("(deployment {}) {} requests went to the new revision while traffic shifted, {} of them failed; {} and {} of the old one.",
+                      deployment_->id, verdict.target.requests, verdict.target.failures, verdict.source.requests, verdict.source.failures));
   event(fmt::format("(deployment {}) deployment completed.", deployment_->id));
 }
 

@@ -241,6 +241,7 @@ def test_a_release_that_fails_requests_takes_itself_back(server, ecs, network):
         until(lambda: len(codes) > 100)
         assert set(codes) == {200}
         ecs.update_service(service=name, taskDefinition=register(ecs, name, serve, **PORTS))
+        until(lambda: codes.count(500) > 3, told=lambda: len(codes))
         failed = wait_for_deployment(ecs, name, 120)
     finally:
         stop.set()
