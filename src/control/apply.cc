@@ -48,7 +48,7 @@ class Application {
   void put_deployment(model::Deployment deployment) {
     if (deployment.rollback_started_at && deployment.rollback_id.empty()) {
       deployment.rollback_id = new_deployment_id();
-      if (deployment.code_deploy) deployment.code_deploy->rollback_id = code_deploy_id(deployment.rollback_id);
+      if (deployment.code_deploy && deployment.code_deploy->rollback_id.empty()) deployment.code_deploy->rollback_id = code_deploy_id(deployment.rollback_id);
     }
     state_.deployments.put(deployment_key(deployment), deployment);
   }

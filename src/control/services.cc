@@ -226,6 +226,27 @@ Result<model::Service> update_service(Control& control, const std::string& key, 
   });
 }
 
+Result<model::Deployment> enqueue_deployment(Control& control, const std::string& key, model::ServiceRevision next,
+                                             model::DeploymentConfiguration configuration, model::CodeDeployment code) {
+  auto& state = control.state();
+  TRY(auto service, active_service(state, key));
+  bool busy = std::ranges::any_of(deployments_of(state, service), [](const auto& one) { return in_progress(one.status); });
+  next.id = new_revision_id();
+  next.created_at = control.now();
+  next.pinned_images.clear();
+  next.target_groups = choose_target_groups(next, service.completed, configuration);
+  service.target = std::move(next);
+  service.configuration = std::move(configuration);  // of this deployment alone: written to it, not to the service
+  auto deployment = new_deployment(state, service, control.now());
+  deployment.code_deploy = std::move(code);
+  state.deployments.put(deployment_key(deployment), deployment);
+  if (busy) return deployment;
+  auto stored = *state.services.get(key);
+  stored.target = deployment.target;
+  state.services.put(key, std::move(stored));
+  return deployment;
+}
+
 Result<model::Service> delete_service(Control& control, const std::string& key, bool force) {
   auto& state = control.state();
   return control.commit([&]() -> Result<model::Service> {
@@ -252,6 +273,8 @@ Result<model::Deployment> stop_deployment(Control& control, const std::string& k
     auto before = deployment->status;
     deployment->status = rollback ? DeploymentStatus::RollbackRequested : DeploymentStatus::StopRequested;
     deployment->reason = rollback ? "Rollback was requested by StopServiceDeployment." : "Stopped by StopServiceDeployment.";
+    deployment->stop_requested = true;
+    if (deployment->code_deploy) deployment->code_deploy->rollback_on_stop = rollback;
     deployment->updated_at = control.now();
     auto* service = state.services.find(service_key(deployment->scope, deployment->cluster, deployment->service));
     if (before == DeploymentStatus::Pending && service && service->target.id != deployment->target.id) {

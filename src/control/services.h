@@ -37,6 +37,11 @@ Result<model::Service> update_service(Control& control, const std::string& key, 
 // Everything it runs leaves in order, then it becomes INACTIVE. FailedPrecondition when it still wants tasks and not `force`.
 Result<model::Service> delete_service(Control& control, const std::string& key, bool force);
 
+// A deployment that CodeDeploy makes: of `next` (without ids), by `configuration`. While another one is under way it waits behind
+// it as Pending. Within the caller's transaction. NotFound as update_service().
+Result<model::Deployment> enqueue_deployment(Control& control, const std::string& key, model::ServiceRevision next,
+                                             model::DeploymentConfiguration configuration, model::CodeDeployment code);
+
 // Stops a deployment that is under way: back to its source, or (`rollback` false) as it stands.
 Result<model::Deployment> stop_deployment(Control& control, const std::string& key, bool rollback);
 

@@ -87,7 +87,8 @@ plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& ser
   auto look_at = [&](const model::ServiceRevision& revision) {
     for (const auto& balancer : revision.load_balancers) {
       groups.insert({balancer.target_group, balancer.alternate_target_group});
-      rules.insert({balancer.production_listener_rule, balancer.test_listener_rule});
+      for (bool test : {false, true})
+        for (auto& rule : balancer.rules(test)) rules.insert(std::move(rule));
     }
   };
   look_at(service.target);

@@ -4,6 +4,7 @@
 
 #include "model/alarm.h"
 #include "model/balancing.h"
+#include "model/code_deploy.h"
 #include "model/function.h"
 #include "model/network.h"
 #include "model/role.h"
@@ -37,6 +38,11 @@ struct State {
   store::Table<model::Task> tasks;                       // task_key
   store::Table<model::Alarm> alarms;                     // alarm_key
   store::Table<model::Function> functions;               // function_key
+
+  store::Table<model::CodeDeployApplication> code_deploy_applications;  // application_key (control/code_deploy.h)
+  store::Table<model::CodeDeployGroup> code_deploy_groups;              // group_key
+  store::Table<model::CodeDeployConfig> code_deploy_configs;            // deployment_config_key
+  store::Table<model::CodeDeployRevision> code_deploy_revisions;        // code_revision_key
 
   store::Table<model::LoadBalancer> load_balancers;  // ARN
   store::Table<model::Listener> listeners;           // ARN

@@ -58,10 +58,16 @@ struct ServiceLoadBalancer {
   std::string target_group;            // ARN
   std::string alternate_target_group;  // ARN: blue/green swaps between the two
   std::string production_listener_rule, test_listener_rule, role;
+  std::vector<std::string> production_rules, test_rules;  // instead of the two: CodeDeploy shifts every rule of its listeners
   std::string container;
   int container_port = 0;
+  std::vector<std::string> rules(bool test) const {
+    auto out = test ? test_rules : production_rules;
+    if (const auto& one = test ? test_listener_rule : production_listener_rule; !one.empty()) out.push_back(one);
+    return out;
+  }
   WATARI_FIELDS(ServiceLoadBalancer, target_group, alternate_target_group, production_listener_rule, test_listener_rule, role,
-                container, container_port)
+                production_rules, test_rules, container, container_port)
 };
 
 // Name under which other tasks of the namespace reach the tasks of this service (ECS Service Connect, client alias).
@@ -196,10 +202,12 @@ struct Deployment {
   Verdict verdict;
   bool returned = false;                        // on the way back: all traffic is the source's again
   std::optional<CodeDeployment> code_deploy;    // made by CodeDeploy
+  bool stop_requested = false;                  // by somebody, through either API
+  std::map<std::string, Time> entered;          // when each stage was entered first
   WATARI_FIELDS(Deployment, scope, id, cluster, service, target, source, configuration, status, stage, stage_since, stage_number,
                 production_weight, weight_since, timeout, reason, failed_tasks, failure_threshold, rollback_id, rollback_started_at,
                 created_at, updated_at, started_at, finished_at, hook_runs, forgiven_at, triggered_alarms, verdict,
-                returned, code_deploy)
+                returned, code_deploy, stop_requested, entered)
 };
 
 }  // namespace watari::model

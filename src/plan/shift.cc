@@ -46,15 +46,15 @@ bool Planner::direct_traffic(bool test, double percent) {
   bool in_effect = in_.settled;
   for (std::size_t i = 0; i < target.load_balancers.size() && i < target.target_groups.size(); ++i) {
     const auto& balancer = target.load_balancers[i];
-    const auto& rule = test ? balancer.test_listener_rule : balancer.production_listener_rule;
-    if (rule.empty()) continue;
     const auto& mine = target.target_groups[i];
     const auto& other = mine == balancer.target_group ? balancer.alternate_target_group : balancer.target_group;
     auto wanted = weights_for(mine, other, percent);
-    auto now = in_.weights.find(rule);
-    if (now != in_.weights.end() && same(now->second, wanted)) continue;
-    plan_.actions.push_back(SetWeights{rule, wanted});
-    in_effect = false;
+    for (const auto& rule : balancer.rules(test)) {
+      auto now = in_.weights.find(rule);
+      if (now != in_.weights.end() && same(now->second, wanted)) continue;
+      plan_.actions.push_back(SetWeights{rule, wanted});
+      in_effect = false;
+    }
   }
   return in_effect;
 }
@@ -63,6 +63,7 @@ void Planner::advance(Stage stage) {
   deployment_->stage = stage;
   deployment_->stage_since = in_.now;
   ++deployment_->stage_number;
+  deployment_->entered.try_emplace(std::string(name_of(stage)), in_.now);
   deployment_changed_ = true;
 }
 

@@ -52,6 +52,39 @@ Result<void> check_counts(std::optional<int> desired, std::optional<int> grace) 
   return {};
 }
 
+// What CodeDeploy changes about a service, nobody else may.
+Result<void> check_controller(const Call& call, const model::Service& service, const UpdateServiceRequest& request) {
+  if (service.controller == "ECS") return {};
+  auto refuse = [&](std::string_view what) {
+    return error("InvalidParameterException",
+                 "Unable to update {} on services with a {} deployment controller. Use AWS CodeDeploy to trigger a new deployment.", what,
+                 service.controller);
+  };
+  if (request.taskDefinition) return refuse("task definition");
+  if (request.networkConfiguration) return refuse("network parameters");
+  if (request.platformVersion) return refuse("platform version");
+  if (call.given("loadBalancers")) return refuse("load balancers");
+  if (request.serviceConnectConfiguration) return refuse("service connect configuration");
+  const auto& configuration = request.deploymentConfiguration;
+  if (configuration && configuration->strategy.value_or("ROLLING") != "ROLLING") return refuse("deployment strategy");
+  if (request.forceNewDeployment.value_or(false))
+    return error("InvalidParameterException",
+                 "Cannot force a new deployment on services with a {} deployment controller. Use AWS CodeDeploy to trigger a new deployment.",
+                 service.controller);
+  return {};
+}
+
+// CodeDeploy brings its own strategies, and needs target groups to shift between.
+Result<void> check_code_deploy(const model::Service& service) {
+  if (service.controller == "ECS") return {};
+  if (service.target.load_balancers.empty())
+    return error("InvalidParameterException", "Services with a CODE_DEPLOY deployment controller need loadBalancers.");
+  if (service.configuration.strategy != model::Strategy::Rolling || service.configuration.circuit_breaker)
+    return error("InvalidParameterException",
+                 "deploymentConfiguration.strategy and deploymentCircuitBreaker can only be used with the ECS deployment controller.");
+  return {};
+}
+
 }  // namespace
 
 Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequest& request) {
@@ -75,6 +108,7 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   service.managed_tags = request.enableECSManagedTags.value_or(false);
   service.client_token = request.clientToken.value_or("");
   service.created_by = call.principal;
+  if (request.deploymentController) service.controller = request.deploymentController->type;
   TRY(service.tags, tags_from_wire(request.tags));
 
   auto& target = service.target;
@@ -87,6 +121,7 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
     TRY(auto names, names_from_wire(*request.serviceConnectConfiguration, definition));
     std::tie(target.names_namespace, target.names) = std::move(names);
   }
+  TRY_VOID(check_code_deploy(service));
   TRY(auto created, control::create_service(*call.platform.control, std::move(service)));
   return CreateServiceResponse{.service = describe_service(call.platform.control->state(), created, true)};
 }
@@ -100,6 +135,7 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
   if (!service) return error("ServiceNotFoundException", "Service not found.");
   if (service->status != "ACTIVE") return error("ServiceNotActiveException", "Service was not ACTIVE.");
   TRY_VOID(check_counts(request.desiredCount, request.healthCheckGracePeriodSeconds));
+  TRY_VOID(check_controller(call, *service, request));
 
   control::ServiceUpdate update;
   update.desired_count = request.desiredCount;

@@ -3,29 +3,12 @@
 #include <algorithm>
 
 #include "aws/ecs/names.h"
+#include "aws/ecs/task_sets.h"
 #include "aws/ecs/wire.h"
 #include "control/services.h"
 
 namespace watari::aws::ecs {
 namespace {
-
-// The running, pending and wanted tasks of one revision of a service.
-struct Counts {
-  int running = 0, pending = 0, wanted = 0;
-  bool any() const { return running + pending + wanted > 0; }
-};
-
-Counts count(const control::State& state, const model::Scope& scope, const std::string& cluster, const std::string& service,
-             const std::string& revision = "") {
-  Counts counts;
-  state.tasks.each(control::cluster_key(scope, cluster) + "/", [&](const auto&, const model::Task& task) {
-    if (task.service != service || (!revision.empty() && task.service_revision != revision)) return;
-    counts.running += task.status.state == model::TaskState::Running;
-    counts.pending += task.status.state < model::TaskState::Running;
-    counts.wanted += !task.desired_stopped && task.status.state != model::TaskState::Stopped;
-  });
-  return counts;
-}
 
 std::optional<std::string> text(const std::string& value) { return value.empty() ? std::nullopt : std::optional(value); }
 
@@ -108,7 +91,7 @@ std::string rollout_reason(const model::Deployment& deployment, std::string_view
 }
 
 // What both kinds of entry of Service.deployments share.
-Deployment entry(const model::ServiceRevision& revision, const model::Scope& scope, const Counts& counts) {
+Deployment entry(const model::ServiceRevision& revision, const model::Scope& scope, const TaskCounts& counts) {
   return {.taskDefinition = task_definition_arn(scope, revision.family, revision.revision), .desiredCount = counts.wanted,
           .pendingCount = counts.pending, .runningCount = counts.running, .failedTasks = 0, .launchType = revision.launch_type,
           .platformVersion = "1.4.0", .platformFamily = "Linux", .networkConfiguration = ecs::to_wire(revision.network),
@@ -116,7 +99,7 @@ Deployment entry(const model::ServiceRevision& revision, const model::Scope& sco
 }
 
 Deployment entry(const control::State& state, const model::Deployment& deployment) {
-  auto counts = count(state, deployment.scope, deployment.cluster, deployment.service, deployment.target.id);
+  auto counts = count_tasks(state, deployment.scope, deployment.cluster, deployment.service, deployment.target.id);
   auto out = entry(deployment.target, deployment.scope, counts);
   auto rollout = rollout_state(deployment.status);
   out.id = deployment.id;
@@ -130,7 +113,7 @@ Deployment entry(const control::State& state, const model::Deployment& deploymen
 
 // The way back of a deployment that failed is an entry of its own, with an id of its own.
 Deployment rollback_entry(const control::State& state, const model::Deployment& deployment) {
-  auto counts = count(state, deployment.scope, deployment.cluster, deployment.service, deployment.source->id);
+  auto counts = count_tasks(state, deployment.scope, deployment.cluster, deployment.service, deployment.source->id);
   auto out = entry(*deployment.source, deployment.scope, counts);
   bool done = deployment.status == model::DeploymentStatus::RollbackSuccessful;
   out.id = deployment.rollback_id;
@@ -162,7 +145,7 @@ std::vector<Deployment> entries_of(const control::State& state, const model::Ser
     const auto& candidate = **at;
     if (std::ranges::count(listed, candidate.target.id)) continue;
     listed.push_back(candidate.target.id);
-    if (!count(state, service.scope, service.cluster, service.name, candidate.target.id).any()) continue;
+    if (!count_tasks(state, service.scope, service.cluster, service.name, candidate.target.id).any()) continue;
     out.push_back(entry(state, candidate));
     out.back().status = "ACTIVE";
   }
@@ -175,7 +158,7 @@ std::string name_within(const model::Deployment& deployment, const std::string& 
 
 ServiceRevisionSummary summary(const control::State& state, const model::Deployment& deployment,
                                const model::ServiceRevision& revision, double weight) {
-  auto counts = count(state, deployment.scope, deployment.cluster, deployment.service, revision.id);
+  auto counts = count_tasks(state, deployment.scope, deployment.cluster, deployment.service, revision.id);
   ServiceRevisionSummary out{.arn = revision_arn(deployment, revision), .requestedTaskCount = counts.wanted,
                              .runningTaskCount = counts.running, .pendingTaskCount = counts.pending};
   if (deployment.configuration.strategy != model::Strategy::Rolling) out.requestedProductionTrafficWeight = weight;
@@ -198,7 +181,7 @@ NetworkConfiguration to_wire(const model::NetworkPlacement& network) {
 }
 
 Service describe_service(const control::State& state, const model::Service& service, bool with_tags) {
-  auto counts = count(state, service.scope, service.cluster, service.name);
+  auto counts = count_tasks(state, service.scope, service.cluster, service.name);
   Service out{.serviceArn = service_arn(service), .serviceName = service.name, .clusterArn = cluster_arn(service.scope, service.cluster),
               .status = service.status, .desiredCount = service.desired_count, .runningCount = counts.running,
               .pendingCount = counts.pending, .launchType = service.target.launch_type, .platformVersion = "LATEST",
@@ -207,6 +190,7 @@ Service describe_service(const control::State& state, const model::Service& serv
               .deploymentConfiguration = to_wire(service.configuration)};
   out.loadBalancers = load_balancers(service.target);
   out.deployments = entries_of(state, service);
+  out.taskSets = task_sets(state, service);
   out.roleArn = text(service.role);
   for (const auto& event : service.events) out.events.push_back({.id = event.id, .createdAt = event.at, .message = event.message});
   out.createdAt = service.created_at;
@@ -229,7 +213,7 @@ Service describe_service(const control::State& state, const model::Service& serv
       out.currentServiceDeployment = deployment_arn(*newest);
     for (const auto* revision : {newest->source ? &*newest->source : nullptr, &newest->target}) {
       if (!revision) continue;
-      auto of = count(state, service.scope, service.cluster, service.name, revision->id);
+      auto of = count_tasks(state, service.scope, service.cluster, service.name, revision->id);
       if (of.any())
         out.currentServiceRevisions.push_back({.arn = revision_arn(*newest, *revision), .requestedTaskCount = of.wanted,
                                                .runningTaskCount = of.running, .pendingTaskCount = of.pending});

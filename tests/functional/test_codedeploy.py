@@ -1,0 +1,339 @@
+"""CodeDeploy deployments with containers that run, under load: 0 requests may fail."""
+
+import contextlib
+import http.server
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from busybox_image import make_layout, push  # noqa: E402
+from load import Load  # noqa: E402
+from server import REPO, Server, free_port  # noqa: E402
+from services import Balanced, wait, wait_for_deployment, web  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Server("--time-scale", "60") as running:
+        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
+        yield running
+
+
+def register(ecs, family, version):
+    container = {"name": "app", "image": "busybox:1", "memory": 64, "command": ["sh", "-c", web(version)], "stopTimeout": 2,
+                 "portMappings": [{"containerPort": 8080}]}
+    return ecs.register_task_definition(family=family, containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
+
+
+class Application:
+    """A service that CodeDeploy deploys to, with the names that its clients assume."""
+
+    def __init__(self, server, name, count=2, test_listener=False, **group):
+        self.server, self.name, self.count = server, name, count
+        self.ecs, self.deploy, self.elb = server.client("ecs"), server.client("codedeploy"), server.client("elbv2")
+        self.balanced = Balanced(server, name)
+        subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
+        self.first = register(self.ecs, name, "v1")
+        self.ecs.create_service(
+            serviceName=name, taskDefinition=self.first, desiredCount=count, deploymentController={"type": "CODE_DEPLOY"},
+            networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}}, loadBalancers=self.balanced.load_balancers(False),
+            healthCheckGracePeriodSeconds=30)
+        balancer = self.balanced.balancer["LoadBalancerArn"]
+        production = self.elb.describe_listeners(LoadBalancerArn=balancer)["Listeners"][0]["ListenerArn"]
+        self.pair = {"targetGroups": [{"name": f"{name}-blue"}, {"name": f"{name}-green"}], "prodTrafficRoute": {"listenerArns": [production]}}
+        if test_listener:
+            self.test_port = free_port()
+            made = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=self.test_port,
+                                            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.balanced.groups[0]}])
+            self.pair["testTrafficRoute"] = {"listenerArns": [made["Listeners"][0]["ListenerArn"]]}
+        self.application, self.group = f"AppECS-default-{name}", f"DgpECS-default-{name}"
+        self.deploy.create_application(applicationName=self.application, computePlatform="ECS")
+        self.deploy.create_deployment_group(
+            applicationName=self.application, deploymentGroupName=self.group, serviceRoleArn="arn:aws:iam::123456789012:role/codedeploy",
+            ecsServices=[{"clusterName": "default", "serviceName": name}],
+            deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            loadBalancerInfo={"targetGroupPairInfoList": [self.pair]}, **group)
+        assert wait_for_deployment(self.ecs, name)["status"] == "SUCCESSFUL"
+
+    def spec(self, definition, **hooks):
+        service = {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": definition, "LoadBalancerInfo": {
+            "ContainerName": "app", "ContainerPort": 8080}}}
+        return json.dumps({"version": 0.0, "Resources": [{"TargetService": service}], "Hooks": [{event: to} for event, to in hooks.items()]})
+
+    def create(self, version, hooks=None, **more):
+        content = self.spec(register(self.ecs, self.name, version), **(hooks or {}))
+        return self.deploy.create_deployment(
+            applicationName=self.application, deploymentGroupName=self.group,
+            revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}, **more)["deploymentId"]
+
+    @contextlib.contextmanager
+    def waiting(self, termination=0, ready=0):
+        """With these waits (minutes) in its deployment group."""
+        def change(termination, ready):
+            option = {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": ready} if ready else {"actionOnTimeout": "CONTINUE_DEPLOYMENT"}
+            self.deploy.update_deployment_group(
+                applicationName=self.application, currentDeploymentGroupName=self.group, blueGreenDeploymentConfiguration={
+                    "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": termination},
+                    "deploymentReadyOption": option})
+        change(termination, ready)
+        yield
+        change(0, 0)
+
+    def info(self, deployment):
+        return self.deploy.get_deployment(deploymentId=deployment)["deploymentInfo"]
+
+    def target(self, deployment):
+        return self.deploy.get_deployment_target(deploymentId=deployment, targetId=f"default:{self.name}")["deploymentTarget"]["ecsTarget"]
+
+    def until(self, what, seconds=90):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := what():
+                return found
+            time.sleep(0.1)
+        raise AssertionError([self.info(one) for one in self.deploy.list_deployments()["deployments"][:2]])
+
+    def until_status(self, deployment, *statuses):
+        return self.until(lambda: self.info(deployment)["status"] in statuses and self.info(deployment))
+
+    def until_over(self, deployment):
+        return self.until_status(deployment, "Succeeded", "Failed", "Stopped")["status"]
+
+    def load(self):
+        parts = self.balanced.url
+        return Load(parts, rate=100, track_bodies=True).start()
+
+    def serving(self):
+        import requests
+        return {requests.get(self.balanced.url, timeout=5).text.strip() for _ in range(20)}
+
+    def remove(self):
+        self.ecs.delete_service(service=self.name, force=True)
+        wait(self.ecs, "services_inactive", services=[self.name])
+
+
+class Hooks:
+    """A hook's server: tells CodeDeploy what `verdict` says, as a Lambda function would."""
+
+    def __init__(self, server, verdict="Succeeded"):
+        self.seen, self.verdict, self.release = [], verdict, threading.Event()
+        self.release.set()
+        hooks = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                hooks.seen.append((self.path, event))
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+                threading.Thread(target=hooks.answer, args=(server, event), daemon=True).start()
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def answer(self, server, event):
+        if not self.release.wait(60):
+            return
+        server.client("codedeploy").put_lifecycle_event_hook_execution_status(
+            deploymentId=event["DeploymentId"], lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"], status=self.verdict)
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.http.server_address[1]}/{name}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture(scope="module")
+def plain(server):
+    app = Application(server, "cd")
+    yield app
+    app.remove()
+
+
+def test_a_deployment_is_one_object_of_both_apis(plain):
+    load = plain.load()
+    deployment = plain.create("v2")
+    plain.deploy.get_waiter("deployment_successful").wait(deploymentId=deployment, WaiterConfig={"Delay": 1, "MaxAttempts": 90})
+    result = load.stop()
+    assert result["failed"] == 0, result
+    assert plain.serving() == {"v2"}
+    info = plain.info(deployment)
+    assert (info["creator"], info["computePlatform"], info["deploymentConfigName"]) == ("user", "ECS", "CodeDeployDefault.ECSAllAtOnce")
+    assert info["deploymentOverview"]["Succeeded"] == 1 and info["completeTime"] >= info["startTime"] >= info["createTime"]
+    events = plain.target(deployment)["lifecycleEvents"]
+    assert [event["lifecycleEventName"] for event in events] == ["Start", "BeforeInstall", "Install", "AfterInstall", "BeforeAllowTraffic",
+                                                                 "AllowTraffic", "AfterAllowTraffic", "End"]
+    assert {event["status"] for event in events} == {"Succeeded"}, events
+    assert all(event["endTime"] >= event["startTime"] for event in events)
+    sets = {one["taskSetLabel"]: one for one in plain.target(deployment)["taskSetsInfo"]}
+    assert (sets["Green"]["status"], sets["Green"]["trafficWeight"], sets["Blue"]["trafficWeight"]) == ("PRIMARY", 100.0, 0.0)
+    assert sets["Green"]["targetGroup"]["name"] == "cd-green"
+    seen = plain.ecs.list_service_deployments(service="cd")["serviceDeployments"][0]
+    assert seen["status"] == "SUCCESSFUL"
+    service = plain.ecs.describe_services(services=["cd"])["services"][0]
+    assert [one["status"] for one in service["taskSets"] if one["status"] == "PRIMARY"] == ["PRIMARY"]
+    assert service["taskSets"][0]["externalId"] == deployment and service["taskSets"][0]["computedDesiredCount"] == 2
+    # The first deployment, which the ECS API made, is seen by CodeDeploy as well.
+    listed = plain.deploy.list_deployments(applicationName=plain.application, deploymentGroupName=plain.group)["deployments"]
+    assert listed[0] == deployment and len(listed) == 2 and plain.info(listed[1])["status"] == "Succeeded"
+    content = plain.info(listed[1])["revision"]["appSpecContent"]["content"]
+    assert plain.first in content
+
+
+@pytest.mark.parametrize("config,weights", [("CodeDeployDefault.ECSCanary10Percent5Minutes", {0.0, 10.0, 100.0}),
+                                            ("CodeDeployDefault.ECSLinear10PercentEvery1Minutes", {10.0 * step for step in range(11)})])
+def test_traffic_moves_in_steps_without_a_failed_request(plain, config, weights):
+    load = plain.load()
+    version = "steps-" + str(len(weights))
+    deployment = plain.create(version, deploymentConfigName=config)
+    seen = set()
+
+    def over():
+        seen.update(one["trafficWeight"] for one in plain.target(deployment)["taskSetsInfo"] if one["taskSetLabel"] == "Green")
+        return plain.info(deployment)["status"] == "Succeeded"
+
+    plain.until(over)
+    result = load.stop()
+    assert result["failed"] == 0, result
+    assert plain.serving() == {version}
+    assert seen <= weights and len(seen) >= 3, seen
+
+
+def test_a_second_deployment_is_queued_and_comes_after(plain):
+    first = plain.create("one-at-a-time", deploymentConfigName="CodeDeployDefault.ECSCanary10Percent5Minutes")
+    second = plain.create("after-it")
+    assert plain.info(second)["status"] == "Queued"
+    assert second in plain.deploy.list_deployments(includeOnlyStatuses=["Queued"])["deployments"]
+    third = plain.create("never")
+    plain.deploy.stop_deployment(deploymentId=third)
+    assert plain.until_over(second) == "Succeeded"
+    assert plain.info(first)["status"] == "Succeeded" and plain.info(third)["status"] == "Stopped"
+    assert plain.serving() == {"after-it"}
+
+
+def test_hooks_are_asked_in_order_and_decide(server):
+    app = Application(server, "cd-hooks", count=1, test_listener=True,
+                      autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_FAILURE"]})
+    names = ["BeforeInstall", "AfterInstall", "AfterAllowTestTraffic", "BeforeAllowTraffic", "AfterAllowTraffic"]
+    with Hooks(server) as good, Hooks(server, "Failed") as bad:
+        deployment = app.create("v2", {name: good.url(name) for name in names})
+        assert app.until_over(deployment) == "Succeeded"
+        assert [path.lstrip("/") for path, _ in good.seen] == names
+        assert {event["DeploymentId"] for _, event in good.seen} == {deployment}
+        events = {event["lifecycleEventName"]: event["status"] for event in app.target(deployment)["lifecycleEvents"]}
+        assert set(events.values()) == {"Succeeded"} and "TestTraffic" in events
+        load = app.load()
+        failed = app.create("v3", {"AfterAllowTraffic": bad.url("no")})
+        assert app.until_over(failed) == "Failed"
+        info = app.info(failed)
+        assert info["errorInformation"]["code"] == "HOOK_EXECUTION_FAILURE" and "AfterAllowTraffic" in info["errorInformation"]["message"]
+        events = {event["lifecycleEventName"]: event["status"] for event in app.target(failed)["lifecycleEvents"]}
+        assert events["AfterAllowTraffic"] == "Failed" and events["End"] == "Skipped"
+        back = app.info(app.until(lambda: app.info(failed)["rollbackInfo"]["rollbackDeploymentId"]))
+        assert back["creator"] == "codeDeployRollback" and back["rollbackInfo"]["rollbackTriggeringDeploymentId"] == failed
+        assert app.until_over(back["deploymentId"]) == "Succeeded"
+        assert load.stop()["failed"] == 0
+    assert app.serving() == {"v2"}
+    app.remove()
+
+
+@pytest.mark.parametrize("moment", ["Install", "Ready", "AllowTraffic", "End"])
+def test_stopping_goes_back_at_every_stage_and_the_rollback_is_seen_at_once(plain, server, moment):
+    before = plain.serving()
+    load = plain.load()
+    with Hooks(server) as hooks, plain.waiting(termination=2880, ready=2880 if moment == "Ready" else 0):
+        hooks.release.clear()
+        deployment = plain.create("never", {"AfterInstall": hooks.url("x")} if moment == "Install" else None,
+                                  deploymentConfigName="CodeDeployDefault.ECSCanary10Percent15Minutes" if moment == "AllowTraffic"
+                                  else "CodeDeployDefault.ECSAllAtOnce")
+        if moment == "Ready":
+            plain.until_status(deployment, "Ready")
+        elif moment == "Install":
+            plain.until(lambda: hooks.seen)
+        else:
+            plain.until(lambda: [event for event in plain.target(deployment)["lifecycleEvents"]
+                                 if event["lifecycleEventName"] == moment and event["status"] == "InProgress"])
+        assert plain.deploy.stop_deployment(deploymentId=deployment, autoRollbackEnabled=True)["status"] in ("Pending", "Succeeded")
+        info = plain.info(deployment)
+        assert info["status"] == "Stopped" and info["errorInformation"]["code"] == "MANUAL_STOP"
+        back = info["rollbackInfo"]["rollbackDeploymentId"]
+        assert back in plain.deploy.list_deployments(applicationName=plain.application, deploymentGroupName=plain.group)["deployments"]
+        assert plain.until_over(back) == "Succeeded"
+        assert plain.info(deployment)["rollbackInfo"]["rollbackDeploymentId"] == back
+    result = load.stop()
+    assert result["failed"] == 0, result
+    assert plain.serving() == before
+
+
+def test_the_ecs_api_stops_what_codedeploy_began(plain):
+    before = plain.serving()
+    deployment = plain.create("never", deploymentConfigName="CodeDeployDefault.ECSLinear10PercentEvery3Minutes")
+    plain.until(lambda: [one for one in plain.target(deployment)["taskSetsInfo"] if one["taskSetLabel"] == "Green" and one["trafficWeight"]])
+    arn = plain.ecs.list_service_deployments(service="cd")["serviceDeployments"][0]["serviceDeploymentArn"]
+    plain.ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
+    info = plain.info(deployment)
+    assert info["status"] == "Stopped" and plain.until_over(info["rollbackInfo"]["rollbackDeploymentId"]) == "Succeeded"
+    assert plain.serving() == before
+
+
+def test_waits_end_by_continue_deployment(plain):
+    before = plain.serving()
+    with plain.waiting(termination=2880, ready=2880):
+        deployment = plain.create("waited")
+        plain.until_status(deployment, "Ready")
+        assert plain.serving() == before
+        plain.deploy.continue_deployment(deploymentId=deployment, deploymentWaitType="READY_WAIT")
+        plain.until(lambda: plain.info(deployment).get("instanceTerminationWaitTimeStarted"))
+        assert plain.info(deployment)["status"] == "InProgress" and plain.serving() == {"waited"}
+        sets = {one["taskSetLabel"]: one["runningCount"] for one in plain.target(deployment)["taskSetsInfo"]}
+        assert sets == {"Blue": 2, "Green": 2}
+        plain.deploy.continue_deployment(deploymentId=deployment, deploymentWaitType="TERMINATION_WAIT")
+        assert plain.until_over(deployment) == "Succeeded"
+
+
+def test_a_daemon_killed_in_the_middle_goes_on(plain, server):
+    load = plain.load()
+    deployment = plain.create("survived", deploymentConfigName="CodeDeployDefault.ECSLinear10PercentEvery1Minutes")
+    for _ in range(3):
+        time.sleep(2)
+        server.kill()
+        server.restart()
+    assert plain.until_over(deployment) == "Succeeded"
+    result = load.stop()
+    assert result["failed"] == 0, result
+    assert plain.serving() == {"survived"}
+
+
+def test_aws_ecs_deploy_and_aws_deploy(plain, server, tmp_path):
+    aws = REPO / ".tools/python/bin/aws"
+    environment = server.environment()
+    definition = {"family": "cd", "containerDefinitions": [{
+        "name": "app", "image": "busybox:1", "memory": 64, "command": ["sh", "-c", web("by-cli")], "stopTimeout": 2,
+        "portMappings": [{"containerPort": 8080}]}]}
+    (tmp_path / "taskdef.json").write_text(json.dumps(definition))
+    (tmp_path / "appspec.yaml").write_text(
+        "version: 0.0\nResources:\n  - TargetService:\n      Type: AWS::ECS::Service\n      Properties:\n        TaskDefinition: <TASK>\n"
+        "        LoadBalancerInfo:\n          ContainerName: app\n          ContainerPort: 8080\n")
+    done = subprocess.run([aws, "ecs", "deploy", "--service", "cd", "--task-definition", tmp_path / "taskdef.json",
+                           "--codedeploy-appspec", tmp_path / "appspec.yaml"], env=environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert plain.serving() == {"by-cli"}
+    listed = subprocess.run([aws, "deploy", "list-deployments", "--application-name", plain.application, "--deployment-group-name", plain.group,
+                             "--include-only-statuses", "Succeeded", "--output", "json"], env=environment, capture_output=True, text=True)
+    assert json.loads(listed.stdout)["deployments"][0].startswith("d-"), listed.stderr
