@@ -78,14 +78,18 @@ model::Deployment new_deployment(const State& state, const model::Service& servi
   return deployment;
 }
 
-// All wanted tasks of a revision run: what the SDKs' services_stable waiter takes for done.
-bool runs_whole(const State& state, const model::Service& service, const std::string& revision) {
+int count_running(const State& state, const model::Service& service, const std::string& revision, bool healthy) {
   int running = 0;
   state.tasks.each(service_key(service.scope, service.cluster, ""), [&](const std::string&, const model::Task& task) {
     running += task.service == service.name && task.service_revision == revision && !task.desired_stopped &&
-               task.status.state == model::TaskState::Running;
+               task.status.state == model::TaskState::Running && (!healthy || task.healthy_at);
   });
-  return service.desired_count > 0 && running >= service.desired_count;
+  return running;
+}
+
+// All wanted tasks of a revision run: what the SDKs' services_stable waiter takes for done.
+bool runs_whole(const State& state, const model::Service& service, const std::string& revision) {
+  return service.desired_count > 0 && count_running(state, service, revision, false) >= service.desired_count;
 }
 
 // Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or runs whole
@@ -97,9 +101,12 @@ void supersede(State& state, model::Service& service, Time now) {
     bool shifted = deployment.status == DeploymentStatus::InProgress &&
                    (deployment.source ? shifts && deployment.stage >= model::Stage::CleanUp
                                       : runs_whole(state, service, deployment.target.id));
+    // Only a hook was waited for: the revision before is gone.
+    bool rolled = !shifts && deployment.status == DeploymentStatus::InProgress && deployment.stage == model::Stage::PostScaleUp &&
+                  runs_whole(state, service, deployment.target.id);
     deployment.status = shifted ? DeploymentStatus::Successful : DeploymentStatus::Stopped;
-    if (shifted) service.completed = deployment.target;
-    else deployment.reason = "Superseded by a newer deployment.";
+    if (shifted || rolled) service.completed = deployment.target;
+    if (!shifted) deployment.reason = "Superseded by a newer deployment.";
     deployment.finished_at = deployment.updated_at = now;
     for (auto& run : deployment.hook_runs) {
       if (run.finished_at) continue;
@@ -109,9 +116,9 @@ void supersede(State& state, model::Service& service, Time now) {
     }
     state.deployments.put(deployment_key(deployment), deployment);
   }
-  // A first deployment that was stopped with all its tasks up serves until something better does.
+  // A first deployment that was stopped with healthy tasks serves until something better does.
   auto history = deployments_of(state, service);
-  if (!service.completed && !history.empty() && runs_whole(state, service, history.back().target.id))
+  if (!service.completed && !history.empty() && count_running(state, service, history.back().target.id, true) > 0)
     service.completed = history.back().target;
 }
 

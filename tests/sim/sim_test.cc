@@ -35,6 +35,11 @@ void expect_arrived(World& world, std::uint32_t seed) {
   auto service = world.service();
   auto deployments = world.deployments();
   std::string where = "seed " + std::to_string(seed) + "\n" + world.story();
+  for (const auto& deployment : deployments) {
+    where += fmt::format("{} to {} {}: {}", deployment.id, deployment.target.id, name_of(deployment.status), deployment.reason);
+    for (const auto& run : deployment.hook_runs) where += fmt::format(" [{} {} {}]", name_of(run.stage), name_of(run.status), run.reason);
+    where += "\n";
+  }
   ASSERT_FALSE(deployments.empty());
   EXPECT_FALSE(control::in_progress(deployments.back().status)) << name_of(deployments.back().status) << " " << where;
   bool good = world.behaviour_of(service.target.revision) == Behaviour::Good;
@@ -224,7 +229,7 @@ TEST(Schedules, NeverStopServingAndArriveWithHooks) {
     world.run_for(Seconds(900));
     for (int i = 0; i < 6; ++i) {
       switch (world.random(7)) {
-        case 0: world.scale(1 + world.random(5)); break;
+        case 0: world.scale((setup.configuration.maximum_percent == 150 ? 2 : 1) + world.random(4)); break;
         case 1: world.set_alarm(world.chance(50)); break;
         case 2:
         case 3: world.continue_deployment(world.chance(70) ? model::HookAction::Continue : model::HookAction::Rollback); break;
