@@ -24,6 +24,10 @@ void Planner::drive() {
   if (deployment_->status == DeploymentStatus::RollbackRequested)
     begin_rollback(deployment_->reason.empty() ? "Rollback was requested." : deployment_->reason);
   if (deployment_->status == DeploymentStatus::StopRequested) {
+    if (deployment_->production_weight >= 100) {  // what has all the traffic is what the next deployment starts from
+      service_.completed = deployment_->target;
+      service_changed_ = true;
+    }
     end_deployment(DeploymentStatus::Stopped);
     if (deployment_->reason.empty()) deployment_->reason = "The deployment was stopped by request.";
   }
@@ -38,7 +42,9 @@ void Planner::drive() {
     case DeploymentStatus::Successful:
       if (keeps_source()) return size_group(service_.target.id, service_.desired_count, service_.desired_count, true);
       return roll_towards(service_.target.id, false);
-    case DeploymentStatus::Stopped: return roll_towards(service_.target.id, true);
+    case DeploymentStatus::Stopped:
+      if (deployment_->production_weight >= 100) return roll_towards(service_.target.id, false);
+      return shifts && deployment_->source ? hold_shift() : roll_towards(service_.target.id, true);
     default: return roll_towards(service_.target.id, false);
   }
 }

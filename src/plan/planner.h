@@ -102,7 +102,10 @@ class Planner {
   void begin_shift_step();
   void production_shift_stage();
   void bake_stage();
+  std::vector<SetWeights> weight_changes(bool test, double percent) const;
   bool direct_traffic(bool test, double percent);
+  bool return_traffic();
+  void hold_shift();
   double next_weight() const;
   Seconds weight_wait() const;
   bool foreign_targets();

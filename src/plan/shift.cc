@@ -39,11 +39,10 @@ bool same(Weights left, const Weights& right) {
 
 }  // namespace
 
-// Gives `percent` of the traffic of the production (or test) rules to the deployment's target. True when that is already so in
-// the balancer.
-bool Planner::direct_traffic(bool test, double percent) {
+// What is missing for `percent` of the traffic of the production (or test) rules to go to the deployment's target.
+std::vector<SetWeights> Planner::weight_changes(bool test, double percent) const {
+  std::vector<SetWeights> changes;
   const auto& target = deployment_->target;
-  bool in_effect = in_.settled;
   for (std::size_t i = 0; i < target.load_balancers.size() && i < target.target_groups.size(); ++i) {
     const auto& balancer = target.load_balancers[i];
     const auto& mine = target.target_groups[i];
@@ -51,12 +50,17 @@ bool Planner::direct_traffic(bool test, double percent) {
     auto wanted = weights_for(mine, other, percent);
     for (const auto& rule : balancer.rules(test)) {
       auto now = in_.weights.find(rule);
-      if (now != in_.weights.end() && same(now->second, wanted)) continue;
-      plan_.actions.push_back(SetWeights{rule, wanted});
-      in_effect = false;
+      if (now == in_.weights.end() || !same(now->second, wanted)) changes.push_back(SetWeights{rule, wanted});
     }
   }
-  return in_effect;
+  return changes;
+}
+
+// Makes it so. True when the balancer has it already.
+bool Planner::direct_traffic(bool test, double percent) {
+  auto changes = weight_changes(test, percent);
+  plan_.actions.insert(plan_.actions.end(), changes.begin(), changes.end());
+  return in_.settled && changes.empty();
 }
 
 void Planner::advance(Stage stage) {
@@ -112,10 +116,25 @@ void Planner::shift_deployment() {
   }
 }
 
+// Stopped as it stands: whoever has traffic keeps its tasks until the next deployment.
+void Planner::hold_shift() {
+  bool target_serves = deployment_->production_weight > 0;
+  size_group(deployment_->source->id, service_.desired_count, kNoLimit, true);
+  size_group(deployment_->target.id, service_.desired_count, target_serves ? kNoLimit : 0, target_serves);
+}
+
+// Production traffic goes back to the source: not while somebody else serves and the source cannot.
+bool Planner::return_traffic() {
+  const auto& source = deployment_->source->id;
+  auto others = alive_not_of(source);
+  if (healthy_in(alive_of(source)) == 0 && healthy_in(others) > 0 && !weight_changes(false, 0).empty()) return false;
+  return direct_traffic(false, 0) && direct_traffic(true, 0);
+}
+
 // What a superseded deployment left behind goes first: its traffic back to the source, then its tasks.
 void Planner::reconcile_stage() {
   const auto& target = deployment_->target.id;
-  if (deployment_->source && !(direct_traffic(false, 0) && direct_traffic(true, 0))) return;
+  if (deployment_->source && !return_traffic()) return;
   Members strangers;
   for (auto* member : alive_not_of(target))
     if (!deployment_->source || member->task->service_revision != deployment_->source->id) strangers.push_back(member);
@@ -187,7 +206,7 @@ void Planner::bake_stage() {
 void Planner::shift_rollback() {
   const auto& source = deployment_->source->id;
   size_group(source, service_.desired_count, kNoLimit, true);
-  if (!(direct_traffic(false, 0) && direct_traffic(true, 0))) return;
+  if (!return_traffic()) return check_rollback();
   if (deployment_->production_weight != 0) {
     deployment_->production_weight = 0;
     deployment_->weight_since = in_.now;

@@ -471,6 +471,13 @@ void World::stop_some_task() {
   EXPECT_TRUE(control::stop_task(*control_, control::task_key(task), "UserInitiated", "Task stopped by user"));
 }
 
+void World::stop_newest(bool rollback) {
+  auto newest = deployments().back();
+  note(fmt::format("{} deployment {}", rollback ? "roll back" : "abort", newest.id));
+  auto done = control::stop_deployment(*control_, control::deployment_key(newest), rollback);
+  EXPECT_TRUE(done || !control::in_progress(newest.status) || newest.status != model::DeploymentStatus::InProgress) << done.error().message;
+}
+
 void World::delete_service() {
   EXPECT_TRUE(control::delete_service(*control_, control::service_key(kScope, "default", "web"), true));
 }

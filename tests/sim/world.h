@@ -135,6 +135,7 @@ class World {
   void update(int revision, bool force = false);
   void scale(int desired);
   void stop_some_task();
+  void stop_newest(bool rollback);  // the newest deployment, if one is under way
   void delete_service();
   void set_alarm(bool on);
   void pause_at(model::LifecycleHook hook);  // from the next deployment on
