@@ -104,6 +104,9 @@ void add_hooks(Scenario& setup, std::mt19937& random) {
   setup.configuration.alarms = {.names = {kAlarm}, .enable = true, .rollback = true};
 }
 
+// 150 % of one task is no room for a second: ECS gets stuck there, too.
+int some_count(World& world) { return (world.setup.configuration.maximum_percent == 150 ? 2 : 1) + world.random(5); }
+
 TEST(Rolling, ReplacesOldTasksByNewOnes) {
   World world(1, {.desired = 3, .kills = false});
   world.run_for(Seconds(60));
@@ -180,8 +183,7 @@ TEST(Schedules, NeverStopServingAndArrive) {
       switch (world.random(6)) {
         case 4: world.stop_newest(false); break;
         case 5: world.stop_newest(true); break;
-        // 150 % of one task is no room for a second: ECS gets stuck there, too.
-        case 0: world.scale((world.setup.configuration.maximum_percent == 150 ? 2 : 1) + world.random(5)); break;
+        case 0: world.scale(some_count(world)); break;
         case 1: world.update(world.service().target.revision, true); break;
         default: world.update(world.register_revision(behaviours[world.random(6)]));
       }
@@ -209,7 +211,7 @@ TEST(Schedules, ArriveAlsoWhenGoodTasksCrash) {
     for (int i = 0; i < 5; ++i) {
       static constexpr Behaviour behaviours[] = {Behaviour::Good, Behaviour::Good, Behaviour::CrashesLater, Behaviour::ExitsAtOnce};
       switch (world.random(5)) {
-        case 0: world.scale(world.random(6)); break;
+        case 0: world.scale(world.chance(15) ? 0 : some_count(world)); break;
         case 1: world.stop_some_task(); break;
         case 2: world.update(world.service().target.revision, true); break;
         default: world.update(world.register_revision(behaviours[world.random(4)]));
@@ -235,7 +237,7 @@ TEST(Schedules, NeverStopServingAndArriveWithHooks) {
     world.run_for(Seconds(900));
     for (int i = 0; i < 6; ++i) {
       switch (world.random(7)) {
-        case 0: world.scale((setup.configuration.maximum_percent == 150 ? 2 : 1) + world.random(4)); break;
+        case 0: world.scale(some_count(world)); break;
         case 1: world.set_alarm(world.chance(50)); break;
         case 2:
         case 3: world.continue_deployment(world.chance(70) ? model::HookAction::Continue : model::HookAction::Rollback); break;
