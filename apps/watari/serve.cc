@@ -25,6 +25,7 @@
 #include "net/server.h"
 #include "net/tls.h"
 #include "oci/image_store.h"
+#include "registry/lifecycle.h"
 #include "registry/registry.h"
 #include "vault/vault.h"
 #include "version.h"
@@ -154,6 +155,13 @@ class Host {
     loop_.after(kEvery, [this] { sweep_logs(); });
   }
 
+  // Lifecycle policies of repositories, on the pool; again and again.
+  void sweep_images() {
+    constexpr Millis kEvery{10 * 60'000};
+    pool_.post([this] { registry::expire_images(*images_, clock_.now()); });
+    loop_.after(kEvery, [this] { sweep_images(); });
+  }
+
   Result<void> open_builder() {
     TRY(builder_, builder::Builder::open({.root = root_->path, .group = "watari-" + root_->id + "-builds"}, *images_));
     platform_.builder = builder_.get();
@@ -196,7 +204,10 @@ class Host {
       auto found = credentials_->find(key);
       return found ? std::optional(found->secret) : std::nullopt;
     };
-    TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of}));
+    const auto user = credentials_->find(credentials_->access_key_id())->principal;
+    TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of, user.arn, user.account}));
+    platform_.registry = registry_.get();
+    sweep_images();
     server_->route_stream("/v2", registry_->handler());
     server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, *credentials_));
     server_->route("/", aws::make_api(platform_, *credentials_));

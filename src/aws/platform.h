@@ -18,6 +18,9 @@ class Control;
 namespace oci {
 class ImageStore;
 }  // namespace oci
+namespace registry {
+class Registry;
+}  // namespace registry
 namespace logs {
 class LogStore;
 }  // namespace logs
@@ -36,6 +39,7 @@ struct Platform {
   async::Pool& pool;
   control::Control* control = nullptr;
   oci::ImageStore* images = nullptr;
+  ::watari::registry::Registry* registry = nullptr;
   const Credentials* credentials = nullptr;  // that may log in to the registry
   std::string endpoint;                      // address and port of this server as clients on this host reach it: "127.0.0.1:4566"
   builder::Builder* builder = nullptr;

@@ -15,6 +15,7 @@ std::string_view trim(std::string_view text);
 std::string to_lower(std::string_view text);
 std::string percent_encode(std::string_view text, std::string_view unreserved = "-_.~");  // RFC 3986 section 2.1
 std::optional<std::string> percent_decode(std::string_view text);
+bool wildcard_match(std::string_view pattern, std::string_view text);  // "*" is any run of characters, "?" any one
 
 // The whole text must be the number.
 template <class Number>

@@ -28,6 +28,7 @@ struct Transfer {
   std::size_t sent = 0;   // of piece or of the request's body
   std::string_view body;  // the request's, when there is no body_source
   bool aborted = false;
+  int status = 0;
 };
 
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
@@ -35,6 +36,9 @@ std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
   std::string_view line = trim({data, size});
   if (line.starts_with("HTTP/")) {
     transfer.response.headers = {};  // the final answer's headers count, not those of a 100 before it
+    if (auto space = line.find(' '); space != line.npos) transfer.status = parse_number<int>(line.substr(space + 1, 3)).value_or(0);
+  } else if (line.empty()) {
+    if (transfer.options.on_head && transfer.status >= 200) transfer.options.on_head(transfer.status, transfer.response.headers);
   } else if (auto colon = line.find(':'); colon != std::string_view::npos) {
     transfer.response.headers.add(std::string(line.substr(0, colon)), std::string(trim(line.substr(colon + 1))));
   }
@@ -141,7 +145,13 @@ Result<Response> fetch(const Request& request, const FetchOptions& options) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
+  if (options.stall.count() > 0) {
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.stall.count()));
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::chrono::ceil<Seconds>(options.stall).count()));
+  } else {
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
+  }
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);

@@ -11,10 +11,13 @@
 namespace watari::net {
 
 struct FetchOptions {
-  Millis timeout{60'000};
+  Millis timeout{60'000};     // for everything; not used with `stall`
+  Millis stall{0};             // when set, how long nothing may arrive or be sent; the whole may take as long as it does
   std::string ca_file;      // trust this CA besides the system's
   const std::atomic<bool>* cancelled = nullptr;  // looked at about once a second; true ends it (Cancelled)
   std::string unix_socket;  // connect here instead of to the URL's host
+  // When set, gets status and headers before the body.
+  std::function<void(int, const Headers&)> on_head;
   // When set, gets the body piece by piece and Response::body stays empty; returning false aborts (Cancelled).
   std::function<bool(std::string_view)> on_body;
   // When set, is asked for the request body piece by piece (an empty piece ends it); Request::body is not used.

@@ -15,7 +15,7 @@ class FileRepositories final : public Repositories {
   bool exists(const std::string& repository) const override;
   Result<void> create(const std::string& repository, const RepositorySettings& settings) override;
   Result<RepositorySettings> settings(const std::string& repository) const override;
-  Result<void> change(const std::string& repository, const RepositorySettings& settings) override;
+  Result<void> update(const std::string& repository, const std::function<void(RepositorySettings&)>& change) override;
   Result<void> remove(const std::string& repository) override;
   Result<void> link(const std::string& repository, const std::string& digest, const std::string& media_type) override;
   Result<void> unlink(const std::string& repository, const std::string& digest) override;

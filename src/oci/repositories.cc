@@ -30,6 +30,11 @@ std::string hex_of(const std::string& digest) { return digest.substr(digest.find
 
 }  // namespace
 
+bool is_immutable(const RepositorySettings& settings, std::string_view tag) {
+  const bool excluded = std::ranges::any_of(settings.tag_exclusions, [&](const auto& pattern) { return wildcard_match(pattern, tag); });
+  return settings.immutable_tags != excluded;
+}
+
 fs::path FileRepositories::place(const std::string& repository) const { return root_ / "repositories" / percent_encode(repository); }
 
 Result<void> FileRepositories::write(const fs::path& path, std::string_view line) const {
@@ -69,10 +74,11 @@ Result<RepositorySettings> FileRepositories::settings(const std::string& reposit
   return out;
 }
 
-Result<void> FileRepositories::change(const std::string& repository, const RepositorySettings& settings) {
+Result<void> FileRepositories::update(const std::string& repository, const std::function<void(RepositorySettings&)>& change) {
   std::lock_guard lock(mutex_);
-  if (!exists(repository)) return fail(Code::NotFound, "there is no repository {}", repository);
-  return write(place(repository) / "repository.json", codec::to_json(settings).dump());
+  TRY(auto stored, settings(repository));
+  change(stored);
+  return write(place(repository) / "repository.json", codec::to_json(stored).dump());
 }
 
 Result<void> FileRepositories::remove(const std::string& repository) {
@@ -138,7 +144,7 @@ std::vector<Tagged> FileRepositories::tags(const std::string& repository) const 
 Result<void> FileRepositories::set_tag(const std::string& repository, const std::string& tag, const std::string& digest) {
   if (!valid_tag(tag)) return fail(Code::InvalidArgument, "{} is no tag: letters, digits, _, . and -, at most 128", tag);
   std::lock_guard lock(mutex_);
-  if (auto rules = settings(repository); rules && rules->immutable_tags) {
+  if (auto rules = settings(repository); rules && is_immutable(*rules, tag)) {
     if (auto present = tagged(repository, tag); present && *present != digest)
       return fail(Error{Code::FailedPrecondition,
                         fmt::format("The image tag '{}' already exists in the '{}' repository and cannot be overwritten because the repository is immutable.", tag, repository),

@@ -4,6 +4,7 @@
 //   manifests/<hex>      one line: the media type it was put with
 //   repository.json      RepositorySettings, when it was created or changed; a push alone makes a repository without it
 // Every change is one rename or one unlink. Thread-safe.
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,9 +25,15 @@ struct ManifestLink {
 struct RepositorySettings {
   Time created_at{};
   bool immutable_tags = false;  // a tag that is there cannot be moved
+  std::vector<std::string> tag_exclusions;  // patterns ("dev-*") of the tags for which the opposite holds
   std::map<std::string, std::string> tags;  // of the repository as an AWS resource
-  WATARI_FIELDS(RepositorySettings, created_at, immutable_tags, tags)
+  std::string policy, lifecycle_policy;     // JSON, as given (registry/policy.h, registry/lifecycle.h)
+  std::string lifecycle_preview;            // the lifecycle policy that was last previewed
+  Time lifecycle_evaluated_at{};
+  WATARI_FIELDS(RepositorySettings, created_at, immutable_tags, tag_exclusions, tags, policy, lifecycle_policy, lifecycle_preview, lifecycle_evaluated_at)
 };
+
+bool is_immutable(const RepositorySettings& settings, std::string_view tag);
 
 class Repositories {
  public:
@@ -37,7 +44,8 @@ class Repositories {
   // AlreadyExists for any that holds something or has been created.
   virtual Result<void> create(const std::string& repository, const RepositorySettings& settings) = 0;
   virtual Result<RepositorySettings> settings(const std::string& repository) const = 0;
-  virtual Result<void> change(const std::string& repository, const RepositorySettings& settings) = 0;
+  // Reads, changes and writes the settings with no other change in between.
+  virtual Result<void> update(const std::string& repository, const std::function<void(RepositorySettings&)>& change) = 0;
   // With all its tags and manifests (blobs go when pruned). NotFound when there is none.
   virtual Result<void> remove(const std::string& repository) = 0;
 

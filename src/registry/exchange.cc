@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "registry/policy.h"
 #include "registry/token.h"
 
 namespace watari::registry {
@@ -47,6 +48,7 @@ Exchange::Answer Exchange::dispatch() {
   if (route_.endpoint == Endpoint::Catalog) return is("GET") ? catalog() : method_not_allowed("GET");
   if (!oci::valid_repository(route_.repository))
     return refuse({400, "NAME_INVALID", route_.repository + " is no repository name: lower-case letters and digits, with ., _, - between them, in parts separated by /"});
+  if (denied_by_policy()) return refuse({403, "DENIED", "the policy of the repository " + route_.repository + " denies this"});
   switch (route_.endpoint) {
     case Endpoint::Tags: return is("GET") ? tags() : method_not_allowed("GET");
     case Endpoint::Referrers: return is("GET") ? referrers() : method_not_allowed("GET");
@@ -75,8 +77,28 @@ bool Exchange::anonymous_allowed() const {
          !request_.headers.find("forwarded") && !request_.headers.find("origin");
 }
 
+// Everybody who gets here is the account's root user; the actions are those that clients of AWS's registry need.
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+bool Exchange::denied_by_policy() {
+  auto settings = images().repositories().settings(route_.repository);
+  if (!settings || settings->policy.empty()) return false;
+  const auto action = [&]() -> std::string {
+    switch (route_.endpoint) {
+      case Endpoint::Tags: return "ListImages";
+      case Endpoint::Referrers: return "ListImageReferrers";
+      case Endpoint::Manifest: return is("PUT") ? "PutImage" : is("DELETE") ? "BatchDeleteImage" : "BatchGetImage";
+      case Endpoint::Blob: return is("HEAD") ? "BatchCheckLayerAvailability" : is("DELETE") ? "BatchDeleteImage" : "GetDownloadUrlForLayer";
+      case Endpoint::StartUpload: return "InitiateLayerUpload";
+      default: return is("PUT") ? "CompleteLayerUpload" : "UploadLayerPart";
+    }
+  }();
+  return denies(settings->policy, {"ecr:" + action, options_.principal, options_.account, request_.secure});
+}
+
 bool Exchange::authenticated() {
   const auto authorization = request_.headers.get("authorization");
+  if (auto token = query(std::string(kUrlToken)); !token.empty())
+    return (is("GET") || is("HEAD")) && url_token_matches(request_.path, token, options_.secret_of, options_.clock.now());
   if (authorization.empty()) return anonymous_allowed();
   std::string decoded;
   if (to_lower(authorization.substr(0, 6)) != "basic " || !base64_decode(trim(authorization.substr(6)), decoded)) return false;

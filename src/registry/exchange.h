@@ -31,6 +31,7 @@ class Exchange {
 
   bool authenticated();
   bool anonymous_allowed() const;
+  bool denied_by_policy();
   Answer dispatch();
 
   Answer catalog();

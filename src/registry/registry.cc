@@ -19,9 +19,13 @@ class RegistryImpl final : public Registry {
     };
   }
 
+  Uploads& uploads() override { return uploads_; }
+  Transfers& transfers() override { return transfers_; }
+
  private:
   const Options options_;
   Uploads uploads_;
+  Transfers transfers_;
 };
 
 }  // namespace

@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "net/server.h"
 #include "oci/image_store.h"
+#include "registry/transfers.h"
+#include "registry/uploads.h"
 
 namespace watari::registry {
 
@@ -24,6 +26,7 @@ struct Options {
   const Clock& clock;
   // The secret of an access key id, or nothing when there is no such key. Any thread.
   std::function<std::optional<std::string>(std::string_view access_key)> secret_of;
+  std::string principal, account;  // of the user behind every key, for repository policies
 };
 
 class Registry {
@@ -33,6 +36,8 @@ class Registry {
   virtual ~Registry() = default;
   // Valid as long as this object lives.
   virtual net::StreamHandler handler() = 0;
+  virtual Transfers& transfers() = 0;  // pulls from and pushes to other registries
+  virtual Uploads& uploads() = 0;  // blobs on their way in, also those that come by ECR's API
 };
 
 }  // namespace watari::registry

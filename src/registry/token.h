@@ -12,9 +12,15 @@ namespace watari::registry {
 
 std::string make_token(std::string_view access_key, std::string_view secret, Time expires_at);
 
+// For a URL that may be read without logging in: valid for this path only.
+inline constexpr std::string_view kUrlToken = "X-Watari-Token";
+std::string make_url_token(std::string_view access_key, std::string_view secret, std::string_view path, Time expires_at);
+
 using SecretOf = std::function<std::optional<std::string>(std::string_view access_key)>;
 
 // User and password of Basic authentication: an access key id with its secret, or "AWS" with a token that has not ended.
 bool password_matches(std::string_view user, std::string_view password, const SecretOf& secret_of, Time now);
+
+bool url_token_matches(std::string_view path, std::string_view token, const SecretOf& secret_of, Time now);
 
 }  // namespace watari::registry

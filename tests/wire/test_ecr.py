@@ -1,10 +1,13 @@
 """ECR through boto3, and a login with the token it gives."""
 
 import base64
+import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import botocore.exceptions
 import pytest
@@ -106,3 +109,138 @@ def test_the_aws_cli_gets_a_password(server, tmp_path):
     logged = subprocess.run(["skopeo", "login", "--authfile", str(authfile), "--tls-verify=false", "-u", "AWS", "--password-stdin", f"127.0.0.1:{port_of(server)}"],
                             input=done.stdout, capture_output=True, text=True)
     assert logged.returncode == 0, logged.stderr
+
+
+def test_some_tags_may_be_left_out_of_immutability(ecr, server, tmp_path):
+    made = ecr.create_repository(repositoryName="mixed", imageTagMutability="IMMUTABLE_WITH_EXCLUSION",
+                                 imageTagMutabilityExclusionFilters=[{"filterType": "WILDCARD", "filter": "dev-*"}])["repository"]
+    assert made["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+    assert made["imageTagMutabilityExclusionFilters"] == [{"filterType": "WILDCARD", "filter": "dev-*"}]
+    for tag in ("dev-1", "v1"):
+        push_image(server, tmp_path, f"mixed:{tag}", "one")
+    push_image(server, tmp_path, "mixed:dev-1", "two")
+    with pytest.raises(subprocess.CalledProcessError):
+        push_image(server, tmp_path, "mixed:v1", "two")
+    manifest = ecr.batch_get_image(repositoryName="mixed", imageIds=[{"imageTag": "dev-1"}])["images"][0]["imageManifest"]
+    fails("ImageTagAlreadyExistsException", ecr.put_image, repositoryName="mixed", imageTag="v1", imageManifest=manifest)
+    ecr.put_image_tag_mutability(repositoryName="mixed", imageTagMutability="MUTABLE_WITH_EXCLUSION",
+                                 imageTagMutabilityExclusionFilters=[{"filterType": "WILDCARD", "filter": "release-*"}])
+    push_image(server, tmp_path, "mixed:v1", "two")
+    push_image(server, tmp_path, "mixed:release-1", "one")
+    with pytest.raises(subprocess.CalledProcessError):
+        push_image(server, tmp_path, "mixed:release-1", "two")
+    fails("InvalidParameterException", ecr.put_image_tag_mutability, repositoryName="mixed", imageTagMutability="IMMUTABLE_WITH_EXCLUSION")
+    fails("InvalidParameterException", ecr.put_image_tag_mutability, repositoryName="mixed", imageTagMutability="IMMUTABLE_WITH_EXCLUSION",
+          imageTagMutabilityExclusionFilters=[{"filterType": "WILDCARD", "filter": "a*b*c*"}])
+
+
+def deny(*actions, **more):
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Sid": "no", "Effect": "Deny", "Principal": "*", "Action": list(actions), **more}]})
+
+
+def test_a_policy_denies_in_the_api_and_the_registry(ecr, server, tmp_path):
+    push_image(server, tmp_path, "guarded:1", "guarded")
+    fails("RepositoryPolicyNotFoundException", ecr.get_repository_policy, repositoryName="guarded")
+    policy = deny("ecr:PutImage", "ecr:BatchGet*")
+    ecr.set_repository_policy(repositoryName="guarded", policyText=policy)
+    assert ecr.get_repository_policy(repositoryName="guarded")["policyText"] == policy
+    message = fails("AccessDeniedException", ecr.batch_get_image, repositoryName="guarded", imageIds=[{"imageTag": "1"}])
+    assert "ecr:BatchGetImage" in message and "repository/guarded" in message
+    assert requests.get(f"{server.url}/v2/guarded/manifests/1", timeout=10).status_code == 403
+    assert requests.get(f"{server.url}/v2/guarded/tags/list", timeout=10).json()["tags"] == ["1"]
+    with pytest.raises(subprocess.CalledProcessError):
+        push_image(server, tmp_path, "guarded:2", "other")
+    ecr.delete_repository_policy(repositoryName="guarded")
+    push_image(server, tmp_path, "guarded:2", "other")
+    # Only without encryption; this client comes in plain.
+    ecr.set_repository_policy(repositoryName="guarded", policyText=deny("ecr:*", Condition={"Bool": {"aws:SecureTransport": "false"}}), force=True)
+    fails("AccessDeniedException", ecr.describe_images, repositoryName="guarded")
+    ecr.delete_repository_policy(repositoryName="guarded")
+    ecr.set_repository_policy(repositoryName="guarded", policyText=deny("ecr:*").replace('"*"', '{"AWS": "arn:aws:iam::999999999999:root"}'))
+    assert ecr.describe_images(repositoryName="guarded")["imageDetails"]
+
+
+@pytest.mark.parametrize("text, says", [
+    ("{", "JSON"), ('{"Version": "2012-10-17", "Statement": []}', "Statement"), (deny("s3:GetObject"), "s3:GetObject"),
+    (deny("ecr:*", Resource="*"), "Resource"), (deny("ecr:PutImage", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}), "IpAddress"),
+    (deny("ecr:PutImage", Condition={"StringEquals": {"aws:SourceVpc": "vpc-1"}}), "aws:SourceVpc"), (deny("ecr:*"), "--force"),
+])
+def test_policies_that_could_not_be_enforced_are_refused(ecr, text, says):
+    try:
+        ecr.create_repository(repositoryName="strict")
+    except ecr.exceptions.RepositoryAlreadyExistsException:
+        pass
+    assert says in fails("InvalidParameterException", ecr.set_repository_policy, repositoryName="strict", policyText=text)
+
+
+def lifecycle(*rules):
+    return json.dumps({"rules": [{"rulePriority": number, "description": "of a test", "selection": selection, "action": {"type": "expire"}}
+                                 for number, selection in enumerate(rules, 1)]})
+
+
+def test_a_lifecycle_policy_is_previewed_and_expires_images(ecr, server, tmp_path):
+    for number in range(4):
+        push_image(server, tmp_path, f"aging:v{number}", f"v{number}")
+        time.sleep(0.02)
+    push_image(server, tmp_path, "aging:keep", "keep")
+    untagged = ecr.batch_get_image(repositoryName="aging", imageIds=[{"imageTag": "v0"}])["images"][0]["imageId"]["imageDigest"]
+    push_image(server, tmp_path, "aging:v0", "v0 again")  # the first v0 is untagged now
+    policy = lifecycle({"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 5},
+                       {"tagStatus": "tagged", "tagPrefixList": ["v"], "countType": "imageCountMoreThan", "countNumber": 2},
+                       {"tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 30})
+    fails("LifecyclePolicyNotFoundException", ecr.get_lifecycle_policy, repositoryName="aging")
+    fails("LifecyclePolicyPreviewNotFoundException", ecr.get_lifecycle_policy_preview, repositoryName="aging")
+    ecr.start_lifecycle_policy_preview(repositoryName="aging", lifecyclePolicyText=policy)
+    ecr.get_waiter("lifecycle_policy_preview_complete").wait(repositoryName="aging")
+    preview = ecr.get_lifecycle_policy_preview(repositoryName="aging")
+    assert preview["summary"]["expiringImageTotalCount"] == 2
+    assert {result["imageTags"][0] for result in preview["previewResults"]} == {"v1", "v2"}
+    assert {result["appliedRulePriority"] for result in preview["previewResults"]} == {2}
+    assert len(ecr.describe_images(repositoryName="aging")["imageDetails"]) == 6  # a preview removes nothing
+    ecr.put_lifecycle_policy(repositoryName="aging", lifecyclePolicyText=policy)
+    deadline = time.monotonic() + 30
+    while len(ecr.describe_images(repositoryName="aging")["imageDetails"]) > 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = ecr.describe_images(repositoryName="aging")["imageDetails"]
+    assert sorted(tag for image in left for tag in image.get("imageTags", [])) == ["keep", "v0", "v3"]
+    assert untagged in {image["imageDigest"] for image in left}
+    stored = ecr.get_lifecycle_policy(repositoryName="aging")
+    assert stored["lifecyclePolicyText"] == policy and stored["lastEvaluatedAt"].year >= 2024
+    ecr.delete_lifecycle_policy(repositoryName="aging")
+    fails("LifecyclePolicyNotFoundException", ecr.get_lifecycle_policy, repositoryName="aging")
+
+
+def test_lifecycle_policies_that_cannot_be_carried_out_are_refused(ecr):
+    ecr.create_repository(repositoryName="picky")
+    good = {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 5}
+    for bad, says in (({**good, "tagStatus": "tagged"}, "tagPrefixList"), ({**good, "countType": "sinceImagePulled"}, "sinceImagePulled"),
+                      ({**good, "countNumber": 0}, "countNumber"), ({**good, "countUnit": "days"}, "countUnit"), ({**good, "tagPrefixList": ["a"]}, "tagged")):
+        assert says in fails("InvalidParameterException", ecr.put_lifecycle_policy, repositoryName="picky", lifecyclePolicyText=lifecycle(bad))
+    assert "any" in fails("InvalidParameterException", ecr.put_lifecycle_policy, repositoryName="picky", lifecyclePolicyText=lifecycle({**good, "tagStatus": "any"}, good))
+    fails("LifecyclePolicyNotFoundException", ecr.start_lifecycle_policy_preview, repositoryName="picky")
+
+
+def test_layers_go_up_and_down_by_the_api(ecr, server):
+    ecr.create_repository(repositoryName="parts")
+    layer = os.urandom(3_000_000)
+    digest = "sha256:" + hashlib.sha256(layer).hexdigest()
+    seen = ecr.batch_check_layer_availability(repositoryName="parts", layerDigests=[digest, "nonsense"])
+    assert seen["layers"][0]["layerAvailability"] == "UNAVAILABLE" and seen["failures"][0]["failureCode"] == "InvalidLayerDigest"
+    started = ecr.initiate_layer_upload(repositoryName="parts")
+    upload, size = started["uploadId"], 2_000_000
+    fails("EmptyUploadException", ecr.complete_layer_upload, repositoryName="parts", uploadId=upload, layerDigests=[digest])
+    assert ecr.upload_layer_part(repositoryName="parts", uploadId=upload, partFirstByte=0, partLastByte=size - 1, layerPartBlob=layer[:size])["lastByteReceived"] == size - 1
+    fails("InvalidLayerPartException", ecr.upload_layer_part, repositoryName="parts", uploadId=upload, partFirstByte=5, partLastByte=9, layerPartBlob=b"12345")
+    ecr.upload_layer_part(repositoryName="parts", uploadId=upload, partFirstByte=size, partLastByte=len(layer) - 1, layerPartBlob=layer[size:])
+    assert ecr.complete_layer_upload(repositoryName="parts", uploadId=upload, layerDigests=[digest])["layerDigest"] == digest
+    fails("UploadNotFoundException", ecr.complete_layer_upload, repositoryName="parts", uploadId=upload, layerDigests=[digest])
+    again = ecr.initiate_layer_upload(repositoryName="parts")["uploadId"]
+    ecr.upload_layer_part(repositoryName="parts", uploadId=again, partFirstByte=0, partLastByte=2, layerPartBlob=b"abc")
+    fails("InvalidLayerException", ecr.complete_layer_upload, repositoryName="parts", uploadId=again, layerDigests=["sha256:" + "0" * 64])
+    url = ecr.get_download_url_for_layer(repositoryName="parts", layerDigest=digest)["downloadUrl"]
+    foreign = {"Host": "elsewhere.example.com"}  # nobody local: the URL alone is the permission
+    assert requests.get(url, headers=foreign, timeout=30).content == layer
+    assert requests.get(url.replace(digest, "sha256:" + "1" * 64), headers=foreign, timeout=30).status_code == 401
+    assert requests.delete(url, headers=foreign, timeout=30).status_code == 401
+    fails("LayersNotFoundException", ecr.get_download_url_for_layer, repositoryName="parts", layerDigest="sha256:" + "1" * 64)
+    assert ecr.describe_registry()["replicationConfiguration"] == {"rules": []}

@@ -1,28 +1,10 @@
 #include "aws/ec2/common.h"
 
+#include "base/strings.h"
+
 namespace watari::aws::ec2 {
 
 namespace {
-
-// "*" any characters, "?" one character.
-bool matches(std::string_view pattern, std::string_view text) {
-  std::size_t p = 0, t = 0, star = std::string_view::npos, retry = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      retry = t;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
-      ++p;
-      ++t;
-    } else if (star != std::string_view::npos) {
-      p = star + 1;
-      t = ++retry;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', p) == std::string_view::npos;
-}
 
 // Values of the resource under a filter's name, or an error when the name means nothing.
 Result<std::vector<std::string>> values_of(const std::string& name, const Attributes& attributes, const std::vector<model::Tag>& tags) {
@@ -51,7 +33,7 @@ Result<bool> passes(const std::vector<Filter>& filters, const Attributes& attrib
   for (const auto& filter : filters) {
     TRY(auto values, values_of(filter.Name.value_or(""), attributes, tags));
     all = all && std::ranges::any_of(values, [&](const auto& value) {
-            return std::ranges::any_of(filter.Values, [&](const auto& pattern) { return matches(pattern, value); });
+            return std::ranges::any_of(filter.Values, [&](const auto& pattern) { return wildcard_match(pattern, value); });
           });
   }
   return all;

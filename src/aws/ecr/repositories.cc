@@ -1,8 +1,11 @@
 // Repositories and logging in. A repository also comes into being by the first push to it.
+#include <algorithm>
+
 #include "aws/credentials.h"
 #include "aws/ecr/wire.h"
 #include "aws/gen/ecr/create_repository.h"
 #include "aws/gen/ecr/delete_repository.h"
+#include "aws/gen/ecr/describe_registry.h"
 #include "aws/gen/ecr/describe_repositories.h"
 #include "aws/gen/ecr/get_authorization_token.h"
 #include "aws/gen/ecr/list_tags_for_resource.h"
@@ -20,12 +23,27 @@ namespace {
 constexpr Seconds kTokenLife{12 * 60 * 60};  // as AWS's
 constexpr std::size_t kMaxTags = 50;
 
-// Where a push of this caller arrives. AWS's own form means the same images everywhere here, but only who has just reached the server by an
-// AWS name is known to find it by one; everybody else gets the address.
-std::string registry_host(const Call& call) {
-  const auto name = call.host.substr(0, call.host.find(':'));
-  if (!call.secure || !name.ends_with(".amazonaws.com")) return call.platform.endpoint;
-  return fmt::format("{}.dkr.ecr.{}.amazonaws.com", call.scope.account, call.scope.region);
+constexpr std::size_t kMaxExclusions = 5;
+
+std::string mutability_of(const oci::RepositorySettings& settings) {
+  return std::string(settings.immutable_tags ? "IMMUTABLE" : "MUTABLE") + (settings.tag_exclusions.empty() ? "" : "_WITH_EXCLUSION");
+}
+
+// Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html
+Result<void> set_mutability(oci::RepositorySettings& settings, const std::string& mutability, const std::vector<ImageTagMutabilityExclusionFilter>& filters) {
+  const bool excludes = mutability.ends_with("_WITH_EXCLUSION");
+  if (excludes == filters.empty())
+    return error("InvalidParameterException", "Invalid parameter at 'imageTagMutabilityExclusionFilters': {} {} exclusion filters", mutability, excludes ? "needs" : "has no");
+  if (filters.size() > kMaxExclusions)
+    return error("InvalidParameterException", "Invalid parameter at 'imageTagMutabilityExclusionFilters': at most {} filters", kMaxExclusions);
+  settings.immutable_tags = mutability.starts_with("IMMUTABLE");
+  settings.tag_exclusions.clear();
+  for (const auto& filter : filters) {
+    if (std::ranges::count(filter.filter, '*') > 2)
+      return error("InvalidParameterException", "Invalid parameter at 'imageTagMutabilityExclusionFilters': '{}' has more than 2 wildcards", filter.filter);
+    settings.tag_exclusions.push_back(filter.filter);
+  }
+  return {};
 }
 
 Repository to_wire(const Call& call, const std::string& name, const oci::RepositorySettings& settings) {
@@ -35,13 +53,21 @@ Repository to_wire(const Call& call, const std::string& name, const oci::Reposit
   out.repositoryName = name;
   out.repositoryUri = registry_host(call) + "/" + name;
   out.createdAt = settings.created_at;
-  out.imageTagMutability = settings.immutable_tags ? "IMMUTABLE" : "MUTABLE";
+  out.imageTagMutability = mutability_of(settings);
+  for (const auto& filter : settings.tag_exclusions) out.imageTagMutabilityExclusionFilters.push_back({.filterType = "WILDCARD", .filter = filter});
   out.imageScanningConfiguration = ImageScanningConfiguration{.scanOnPush = false};
   out.encryptionConfiguration = EncryptionConfiguration{.encryptionType = "AES256"};
   return out;
 }
 
 }  // namespace
+
+Result<DescribeRegistryResponse> describe_registry(Call& call, const DescribeRegistryRequest&) {
+  DescribeRegistryResponse out;
+  out.registryId = call.scope.account;
+  out.replicationConfiguration.emplace();
+  return out;
+}
 
 // Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 Result<GetAuthorizationTokenResponse> get_authorization_token(Call& call, const GetAuthorizationTokenRequest&) {
@@ -60,7 +86,8 @@ Result<GetAuthorizationTokenResponse> get_authorization_token(Call& call, const 
 
 Result<CreateRepositoryResponse> create_repository(Call& call, const CreateRepositoryRequest& request) {
   TRY(auto* images, images_of(call));
-  oci::RepositorySettings settings{.created_at = call.now, .immutable_tags = request.imageTagMutability == "IMMUTABLE"};
+  oci::RepositorySettings settings{.created_at = call.now};
+  TRY_VOID(set_mutability(settings, request.imageTagMutability.value_or("MUTABLE"), request.imageTagMutabilityExclusionFilters));
   for (const auto& tag : request.tags) settings.tags[tag.Key] = tag.Value;
   if (settings.tags.size() > kMaxTags) return error("TooManyTagsException", "A repository can have at most {} tags.", kMaxTags);
   auto created = images->repositories().create(request.repositoryName, settings);
@@ -101,12 +128,16 @@ Result<DeleteRepositoryResponse> delete_repository(Call& call, const DeleteRepos
 
 Result<PutImageTagMutabilityResponse> put_image_tag_mutability(Call& call, const PutImageTagMutabilityRequest& request) {
   TRY(auto settings, find_repository(call, request.registryId, request.repositoryName));
-  settings.immutable_tags = request.imageTagMutability == "IMMUTABLE";
-  TRY_VOID(call.platform.images->repositories().change(request.repositoryName, settings));
+  TRY_VOID(set_mutability(settings, request.imageTagMutability, request.imageTagMutabilityExclusionFilters));
+  TRY_VOID(call.platform.images->repositories().update(request.repositoryName, [&](auto& stored) {
+    stored.immutable_tags = settings.immutable_tags;
+    stored.tag_exclusions = settings.tag_exclusions;
+  }));
   PutImageTagMutabilityResponse response;
   response.registryId = call.scope.account;
   response.repositoryName = request.repositoryName;
   response.imageTagMutability = request.imageTagMutability;
+  response.imageTagMutabilityExclusionFilters = request.imageTagMutabilityExclusionFilters;
   return response;
 }
 
@@ -123,7 +154,7 @@ Result<TagResourceResponse> tag_resource(Call& call, const TagResourceRequest& r
   TRY(auto settings, find_repository(call, std::nullopt, name));
   for (const auto& tag : request.tags) settings.tags[tag.Key] = tag.Value;
   if (settings.tags.size() > kMaxTags) return error("TooManyTagsException", "A repository can have at most {} tags.", kMaxTags);
-  TRY_VOID(call.platform.images->repositories().change(name, settings));
+  TRY_VOID(call.platform.images->repositories().update(name, [&](auto& stored) { stored.tags = settings.tags; }));
   return TagResourceResponse{};
 }
 
@@ -131,7 +162,7 @@ Result<UntagResourceResponse> untag_resource(Call& call, const UntagResourceRequ
   TRY(auto name, name_of_arn(call, request.resourceArn));
   TRY(auto settings, find_repository(call, std::nullopt, name));
   for (const auto& key : request.tagKeys) settings.tags.erase(key);
-  TRY_VOID(call.platform.images->repositories().change(name, settings));
+  TRY_VOID(call.platform.images->repositories().update(name, [&](auto& stored) { stored.tags = settings.tags; }));
   return UntagResourceResponse{};
 }
 

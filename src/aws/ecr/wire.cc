@@ -12,9 +12,25 @@ Result<oci::ImageStore*> images_of(Call& call) {
 Result<oci::RepositorySettings> find_repository(Call& call, const std::optional<std::string>& registry_id, const std::string& name) {
   TRY(auto* images, images_of(call));
   const auto registry = registry_id.value_or(call.scope.account);
-  if (registry == call.scope.account)
-    if (auto settings = images->repositories().settings(name)) return settings;
+  auto settings = registry == call.scope.account ? images->repositories().settings(name) : fail(Code::NotFound, "");
+  if (settings) {
+    // The one thing that no policy keeps the account's root user from: else a mistake would be for ever.
+    const bool way_out = call.operation == "DeleteRepositoryPolicy";
+    if (way_out || !registry::denies(settings->policy, policy_request(call))) return settings;
+    return error("AccessDeniedException", "User: {} is not authorized to perform: ecr:{} on resource: {} with an explicit deny in a resource-based policy", call.principal,
+                 call.operation, repository_arn(call, name));
+  }
   return error("RepositoryNotFoundException", "The repository with name '{}' does not exist in the registry with id '{}'", name, registry);
+}
+
+std::string registry_host(const Call& call) {
+  const auto name = call.host.substr(0, call.host.find(':'));
+  if (!call.secure || !name.ends_with(".amazonaws.com")) return call.platform.endpoint;
+  return fmt::format("{}.dkr.ecr.{}.amazonaws.com", call.scope.account, call.scope.region);
+}
+
+registry::PolicyRequest policy_request(const Call& call, std::string action) {
+  return {action.empty() ? "ecr:" + std::string(call.operation) : std::move(action), call.principal, call.scope.account, call.secure};
 }
 
 std::string repository_arn(const Call& call, const std::string& name) {
