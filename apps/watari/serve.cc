@@ -19,6 +19,7 @@
 #include "cli/output.h"
 #include "codec/json.h"
 #include "control/control.h"
+#include "control/images.h"
 #include "engine/local/local_engine.h"
 #include "logs/store.h"
 #include "net/authority.h"
@@ -42,6 +43,8 @@ struct Options {
   std::string https_listen;
   std::string balancer_address = "127.0.0.1";
   double time_scale = 1;
+  std::int64_t images_unused_hours = 7 * 24;
+  std::int64_t images_min_free = 10;  // per cent
   bool stop_all = false;
   bool verbose = false;
 };
@@ -155,11 +158,30 @@ class Host {
     loop_.after(kEvery, [this] { sweep_logs(); });
   }
 
-  // Lifecycle policies of repositories, on the pool; again and again.
+  // Lifecycle policies of repositories and what nothing needs any more, on the pool; again and again.
   void sweep_images() {
     constexpr Millis kEvery{10 * 60'000};
-    pool_.post([this] { registry::expire_images(*images_, clock_.now()); });
+    pool_.post([this] {
+      registry::expire_images(*images_, clock_.now());
+      prune_images();
+    });
     loop_.after(kEvery, [this] { sweep_images(); });
+  }
+
+  // What no tag, task, service or task definition leads to, once it is old; when the disk runs full, all of it but what is just being used.
+  void prune_images() {
+    std::error_code unknown;
+    const auto space = std::filesystem::space(root_->path, unknown);
+    const bool full = !unknown && space.available < space.capacity / 100 * static_cast<std::uintmax_t>(options_.images_min_free);
+    if (!full && options_.images_unused_hours == 0) return;
+    oci::PruneRequest request{.grace = Seconds(full ? 3600 : options_.images_unused_hours * 3600)};
+    for (const auto& reference : loop_.call([this] { return control::images_in_use(control_->state()); }))
+      if (auto image = images_->resolve(reference)) request.keep.push_back(image->digest);
+    auto pruned = images_->prune(request, clock_.now());
+    if (!pruned) log::warn("prune images: {}", pruned.error().message);
+    else if (pruned->bytes > 0)
+      log::info("pruned {} images, {} blobs and {} layers that nothing needs: {} MB{}", pruned->manifests.size(), pruned->blobs.size(), pruned->layers.size(),
+                pruned->bytes / 1'000'000, full ? ", because the disk runs full" : "");
   }
 
   Result<void> open_builder() {
@@ -205,7 +227,14 @@ class Host {
       return found ? std::optional(found->secret) : std::nullopt;
     };
     const auto user = credentials_->find(credentials_->access_key_id())->principal;
-    TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of, user.arn, user.account}));
+    auto login_of = [this, account = user.account](const std::string& region, const std::string& host) -> Result<std::pair<std::string, std::string>> {
+      auto login = loop_.call([&] { return vault_->read_secret({account, region}, registry::login_parameter(host)); });
+      if (!login && login.error().reason == "ParameterNotFound") return std::pair<std::string, std::string>{};
+      if (!login) return fail(std::move(login).error());
+      const auto colon = login->find(':');
+      return std::pair(login->substr(0, colon), colon == login->npos ? "" : login->substr(colon + 1));
+    };
+    TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of, login_of, user.arn, user.account}));
     platform_.registry = registry_.get();
     sweep_images();
     server_->route_stream("/v2", registry_->handler());
@@ -232,6 +261,7 @@ class Host {
   // No request, then no job on the pool and the loop: what the rooms below still say afterwards is dropped.
   void quiet() {
     stopping_ = true;
+    if (registry_) registry_->pull_through().cancel();  // its requests would keep the server waiting
     if (server_) server_->stop();
     pool_.stop();
     hook_pool_.stop();
@@ -299,6 +329,12 @@ void add_serve(CLI::App& app, cli::Run& run) {
   verb->add_option("--https-listen", options->https_listen,
                    "One more ADDRESS:PORT, for clients that reach <account>.dkr.ecr.<region>.amazonaws.com on port 443 (docs/images.md)");
   verb->add_option("--balancer-address", options->balancer_address, "Address on which load balancers listen")
+      ->capture_default_str();
+  verb->add_option("--images-unused", options->images_unused_hours, "Hours after which images that nothing needs are pruned; 0 keeps them until the disk runs full")
+      ->check(CLI::Range(0, 87600))
+      ->capture_default_str();
+  verb->add_option("--images-min-free", options->images_min_free, "Per cent of the disk that shall be free; below, all images that nothing needs are pruned")
+      ->check(CLI::Range(0, 90))
       ->capture_default_str();
   verb->add_option("--time-scale", options->time_scale, "Divide the waits of deployments by this, for rehearsals")
       ->check(CLI::Range(1.0, 100000.0))

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "builder/sbom.h"
+#include "codec/reflect.h"
 #include "oci/reference.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -51,7 +53,7 @@ std::vector<std::string> host_sources(const std::string& suite) {
   return files;
 }
 
-std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const fs::path& tar) {
+std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const fs::path& tar, const fs::path& status) {
   std::vector<std::string> argv{"env", "SOURCE_DATE_EPOCH=" + std::to_string(kEpoch), "LC_ALL=C", "mmdebstrap", "--mode=root",
                                 "--variant=minbase", "--format=tar", "--skip=output/dev",
                                 "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
@@ -63,6 +65,7 @@ std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const fs
   argv.push_back("--customize-hook=printf '#!/bin/sh\\nexit 101\\n' > \"$1/usr/sbin/policy-rc.d\" && chmod 755 \"$1/usr/sbin/policy-rc.d\"");
   argv.push_back("--customize-hook=rm -rf \"$1\"/etc/resolv.conf \"$1\"/etc/hostname \"$1\"/var/log/*.log \"$1\"/var/log/apt "
                  "\"$1\"/var/cache/ldconfig/aux-cache \"$1\"/etc/*- \"$1\"/var/lib/dpkg/*-old && : > \"$1/etc/machine-id\"");
+  argv.push_back("--customize-hook=cp \"$1/var/lib/dpkg/status\" " + status.string());
   argv.insert(argv.end(), {request.suite, tar});
   std::ranges::copy(host_sources(request.suite), std::back_inserter(argv));
   return argv;
@@ -110,7 +113,8 @@ Result<oci::Image> add_base(oci::ImageStore& images, oci::Layer layer, oci::Imag
 #endif
   image.config = std::move(config);
   image.layers = {std::move(layer)};
-  image.history = {{"watari base build " + base_tag(request), "", false}};
+  // The comment is read again by ListBaseImages.
+  image.history = {{"watari base build " + base_tag(request), codec::to_json(request).dump(), false}};
   TRY(auto added, images.add_image(std::move(image)));
   TRY(auto reference, oci::parse_reference(base_tag(request)));
   TRY_VOID(images.tag(reference.repository, reference.tag, added.digest));
@@ -156,11 +160,13 @@ Result<oci::Image> make_debian_base(const BaseRequest& request, oci::ImageStore&
   TRY_VOID(check(request));
   int code = 0;
   std::ifstream tar;
+  std::string packages;
   {
     // The archive is opened while it has a name; the server's root may lie in the real /tmp, which is back after this block.
     TRY(auto tmp, OwnTmp::mount(scratch / "tmp"));
-    TRY(code, run_contained(mmdebstrap_command(request, "/tmp/base.tar"), kTimeout, stop, on_line));
+    TRY(code, run_contained(mmdebstrap_command(request, "/tmp/base.tar", "/tmp/dpkg-status"), kTimeout, stop, on_line));
     tar.open("/tmp/base.tar", std::ios::binary);
+    packages = sys::read_file("/tmp/dpkg-status").value_or("");
   }
   if (code == 125 || code == 127) return fail(Code::FailedPrecondition, "mmdebstrap is not there; install the package mmdebstrap");
   if (code != 0) return fail(Code::FailedPrecondition, "mmdebstrap ended with exit code {}; its last lines say why", code);
@@ -170,7 +176,10 @@ Result<oci::Image> make_debian_base(const BaseRequest& request, oci::ImageStore&
     return static_cast<std::size_t>(tar.gcount());
   };
   TRY(auto layer, oci::import_layer(images, source));
-  return add_base(images, std::move(layer), base_config("bash"), request);
+  TRY(auto image, add_base(images, std::move(layer), base_config("bash"), request));
+  TRY(auto sbom, attach_sbom(images, request.name, image.digest, spdx_of_dpkg(base_tag(request), packages, kCreated)));
+  on_line("the list of its packages (SPDX) is " + sbom);
+  return image;
 }
 
 Result<oci::Image> make_busybox_base(const BaseRequest& request, oci::ImageStore& images, const StopSignal& stop, const OnLine& on_line) try {

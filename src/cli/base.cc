@@ -1,5 +1,6 @@
 // watari base: images to build from, made of what this machine trusts.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "base/strings.h"
 #include "cli/build_client.h"
@@ -15,7 +16,46 @@ using codec::Json;
 struct Options : Common {
   std::string name, suite = "bookworm", from = "debian";
   std::vector<std::string> packages;
+  std::vector<std::string> names;  // of update
 };
+
+Result<Json> run_build(Client& client, Json request, bool quiet) {
+  TRY(auto started, client.call("watari", "StartBaseBuild", std::move(request)));
+  auto progress = quiet ? OnProgress([](const Json&) {}) : show_progress();
+  TRY(auto report, follow_build(client, started["buildId"].as_string(), progress));
+  report.set("logLines", Json());
+  return report;
+}
+
+Json text_list(const Json& base, const char* member) { return base[member].is_array() ? base[member] : Json::array(); }
+
+// Makes the bases again as they were made. The same packages give the same image, so that another digest means that the archive has newer ones.
+Result<void> update(const Options& options) {
+  TRY(auto client, options.connect());
+  TRY(auto listed, client.call("watari", "ListBaseImages"));
+  auto out = Json::array();
+  for (const auto& name : options.names)
+    if (std::ranges::none_of(listed["bases"].as_array(), [&](const Json& base) { return base["image"].as_string() == name; }))
+      return fail(Code::NotFound, "{} is no base image that was made here; `watari base update` without a name takes all", name);
+  for (const auto& base : listed["bases"].as_array()) {
+    const auto& image = base["image"].as_string();
+    if (!options.names.empty() && std::ranges::find(options.names, image) == options.names.end()) continue;
+    auto request = Json::object({{"name", image.substr(0, image.rfind(':'))}, {"suite", base["suite"]}, {"from", base["from"]}});
+    if (!base["packages"].as_array().empty()) request.set("packages", base["packages"]);
+    TRY(auto report, run_build(client, std::move(request), options.json));
+    const bool changed = report["imageDigest"].as_string() != base["digest"].as_string();
+    out.push(Json::object({{"image", image}, {"digest", report["imageDigest"]}, {"before", base["digest"]}, {"changed", changed},
+                           {"images", text_list(base, "images")}, {"services", text_list(base, "services")}}));
+    if (options.json) continue;
+    fmt::print("{}  {}\n", image, changed ? "has newer packages: " + report["imageDigest"].as_string() : "is up to date");
+    if (!changed) continue;
+    for (const auto& other : base["images"].as_array()) fmt::print("  image {} builds on the old one: build it again\n", other.as_string());
+    for (const auto& service : base["services"].as_array()) fmt::print("  service {} runs on the old one: deploy it again\n", service.as_string());
+  }
+  if (options.json) fmt::print("{}\n", out.pretty());
+  else if (out.as_array().empty()) fmt::print("no base images were made here; `watari base build` makes one\n");
+  return {};
+}
 
 Result<void> build(const Options& options) {
   TRY(auto client, options.connect());
@@ -23,10 +63,7 @@ Result<void> build(const Options& options) {
   auto packages = Json::array();
   for (const auto& package : options.packages) packages.push(Json(package));
   if (!options.packages.empty()) request.set("packages", std::move(packages));
-  TRY(auto started, client.call("watari", "StartBaseBuild", std::move(request)));
-  auto progress = options.json ? OnProgress([](const Json&) {}) : show_progress();
-  TRY(auto report, follow_build(client, started["buildId"].as_string(), progress));
-  report.set("logLines", Json());
+  TRY(auto report, run_build(client, std::move(request), options.json));
   if (options.json) fmt::print("{}\n", report.pretty());
   else fmt::print("{}  {}\n", report["imageDigest"].as_string(), report["tags"].as_array().front().as_string());
   return {};
@@ -43,6 +80,12 @@ void add_base(CLI::App& app, Run& run) {
   make->add_option("--packages", options->packages, "Packages besides the minimal system, separated by commas")->delimiter(',');
   make->add_option("--from", options->from, "What it is made of")->check(CLI::IsMember({"debian", "busybox"}))->capture_default_str();
   add_common(*make, *options);
+
+  auto again = verb->add_subcommand("update", "Make them again when the archive has newer packages, and list what builds on the old ones");
+  again->add_option("names", options->names, "NAME:TAG of bases (default: all that were made here)");
+  add_common(*again, *options);
+  again->callback([options, &run] { run = [options] { return finish(update(*options)); }; });
+
   make->footer("Examples:\n  watari base build debian\n  watari base build ruby --packages ruby,ruby-sinatra,unicorn\n"
                "  watari base build busybox --from busybox      # needs no network");
   make->callback([options, &run] { run = [options] { return finish(build(*options)); }; });

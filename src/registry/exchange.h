@@ -20,8 +20,8 @@ struct ApiError {
 
 class Exchange {
  public:
-  Exchange(const Options& options, Uploads& uploads, const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer)
-      : options_(options), uploads_(uploads), request_(request), query_(parse_query(request.query)), body_(body), writer_(writer) {}
+  Exchange(const Options& options, Uploads& uploads, PullThrough& through, const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer)
+      : options_(options), uploads_(uploads), through_(through), request_(request), query_(parse_query(request.query)), body_(body), writer_(writer) {}
 
   // Always answers; what the client broke off is not answered.
   void run();
@@ -71,6 +71,7 @@ class Exchange {
 
   const Options& options_;
   Uploads& uploads_;
+  PullThrough& through_;
   const net::Request& request_;
   std::map<std::string, std::string> query_;
   net::BodyReader& body_;

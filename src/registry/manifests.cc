@@ -18,6 +18,10 @@ Result<std::string> Exchange::manifest_digest() {
 }
 
 Exchange::Answer Exchange::get_manifest() {
+  if (auto fetched = through_.refresh(route_.repository, route_.last); !fetched) {
+    const bool unknown = fetched.error().code == Code::NotFound;
+    return refuse({unknown ? 404 : 502, unknown ? "MANIFEST_UNKNOWN" : "UNAVAILABLE", fetched.error().message});
+  }
   auto digest = manifest_digest();
   if (!digest) return refuse(digest.error(), {404, "MANIFEST_UNKNOWN", ""});
   auto link = images().repositories().manifest(route_.repository, *digest);

@@ -9,22 +9,25 @@ namespace {
 
 class RegistryImpl final : public Registry {
  public:
-  explicit RegistryImpl(Options options) : options_(std::move(options)), uploads_(options_.uploads, options_.clock) {}
+  RegistryImpl(Options options, std::unique_ptr<PullThrough> pull_through)
+      : options_(std::move(options)), uploads_(options_.uploads, options_.clock), pull_through_(std::move(pull_through)) {}
 
   void expire() { uploads_.expire(Seconds(24 * 60 * 60)); }
 
   net::StreamHandler handler() override {
     return [this](const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer) {
-      Exchange(options_, uploads_, request, body, writer).run();
+      Exchange(options_, uploads_, *pull_through_, request, body, writer).run();
     };
   }
 
   Uploads& uploads() override { return uploads_; }
+  PullThrough& pull_through() override { return *pull_through_; }
   Transfers& transfers() override { return transfers_; }
 
  private:
   const Options options_;
   Uploads uploads_;
+  std::unique_ptr<PullThrough> pull_through_;
   Transfers transfers_;
 };
 
@@ -34,7 +37,8 @@ Result<std::unique_ptr<Registry>> Registry::open(Options options) {
   std::error_code error;
   std::filesystem::create_directories(options.uploads, error);
   if (error) return fail(Code::Internal, "mkdir {}: {}", options.uploads.string(), error.message());
-  auto registry = std::make_unique<RegistryImpl>(std::move(options));
+  TRY(auto through, PullThrough::open(options.uploads.parent_path() / "pull-through.json", options.images, options.clock, options.login_of));
+  auto registry = std::make_unique<RegistryImpl>(std::move(options), std::move(through));
   registry->expire();
   return registry;
 }

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "net/server.h"
 #include "oci/image_store.h"
+#include "registry/pull_through.h"
 #include "registry/transfers.h"
 #include "registry/uploads.h"
 
@@ -26,6 +27,7 @@ struct Options {
   const Clock& clock;
   // The secret of an access key id, or nothing when there is no such key. Any thread.
   std::function<std::optional<std::string>(std::string_view access_key)> secret_of;
+  PullThrough::LoginOf login_of;  // for other registries
   std::string principal, account;  // of the user behind every key, for repository policies
 };
 
@@ -36,6 +38,7 @@ class Registry {
   virtual ~Registry() = default;
   // Valid as long as this object lives.
   virtual net::StreamHandler handler() = 0;
+  virtual PullThrough& pull_through() = 0;
   virtual Transfers& transfers() = 0;  // pulls from and pushes to other registries
   virtual Uploads& uploads() = 0;  // blobs on their way in, also those that come by ECR's API
 };

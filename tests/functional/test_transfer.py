@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import threading
 
@@ -84,11 +85,13 @@ class Upstream:
         authorization = request.headers.get("Authorization", "")
         if request.path.startswith("/token?"):
             self.tokens += 1
-            good = authorization == "Basic " + base64.b64encode(self.login.encode()).decode() and "scope=repository%3Ateam%2Fweb%3Apull" in request.path
+            good = authorization == "Basic " + base64.b64encode(self.login.encode()).decode() and "scope=repository%3A" in request.path
             return request.answer(200, json.dumps({"token": "let-me-in"}).encode()) if good else request.answer(401)
         if self.login and authorization != "Bearer let-me-in":
             return request.answer(401, WWW_Authenticate=f'Bearer realm="http://{self.host}/token",service="here, there",scope="repository:team/web:pull"')
         last = request.path.rsplit("/", 1)[1]
+        if request.path == "/v2/":
+            return request.answer(200, b"{}")
         if "/manifests/" in request.path:
             return request.answer(200, self.manifest, Content_Type=MANIFEST)
         data = self.blobs.get(last)
@@ -183,3 +186,31 @@ def test_a_registry_that_wants_a_token_gets_the_stored_login(server):
 def test_references_without_a_registry_are_refused_with_words(server):
     done = pull(server, "web:1", check=False)
     assert done.returncode == 1 and "begin with the registry" in done.stderr
+
+
+def test_a_rule_fills_repositories_from_another_registry(server, tmp_path):
+    ecr = server.client("ecr")
+    with Upstream(login="me:pass") as upstream:
+        made = ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="far", upstreamRegistryUrl=upstream.host)
+        assert made["upstreamRegistryUrl"] == upstream.host and made["upstreamRepositoryPrefix"] == "ROOT"
+        with pytest.raises(ecr.exceptions.PullThroughCacheRuleAlreadyExistsException):
+            ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="far", upstreamRegistryUrl=upstream.host)
+        with pytest.raises(ecr.exceptions.UnsupportedUpstreamRegistryException):
+            ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="bad", upstreamRegistryUrl="no registry")
+        refused = ecr.validate_pull_through_cache_rule(ecrRepositoryPrefix="far")
+        assert refused["isValid"] is False and refused["failure"]
+        server.client("ssm").put_parameter(Name=f"/watari/registries/{upstream.host.replace(':', '_')}", Value="me:pass", Type="SecureString")
+        place = f"docker://127.0.0.1:{port_of(server)}/far/team/web"
+        copy = ["skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false"]
+        subprocess.run([*copy, f"{place}:1", f"dir:{tmp_path}/one"], check=True)
+        assert (tmp_path / "one/manifest.json").read_bytes() == upstream.manifest
+        assert [tag["imageTag"] for tag in ecr.list_images(repositoryName="far/team/web")["imageIds"]] == ["1"]
+    # The upstream is gone: what is here is served, and nothing else.
+    server.kill()
+    server.start()
+    subprocess.run([*copy, f"{place}:1", f"dir:{tmp_path}/two"], check=True)
+    assert subprocess.run([*copy, f"{place}:2", f"dir:{tmp_path}/three"], capture_output=True).returncode != 0
+    assert [rule["ecrRepositoryPrefix"] for rule in ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"]] == ["far"]
+    ecr.delete_pull_through_cache_rule(ecrRepositoryPrefix="far")
+    with pytest.raises(ecr.exceptions.PullThroughCacheRuleNotFoundException):
+        ecr.validate_pull_through_cache_rule(ecrRepositoryPrefix="far")

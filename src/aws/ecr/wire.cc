@@ -15,7 +15,7 @@ Result<oci::RepositorySettings> find_repository(Call& call, const std::optional<
   auto settings = registry == call.scope.account ? images->repositories().settings(name) : fail(Code::NotFound, "");
   if (settings) {
     // The one thing that no policy keeps the account's root user from: else a mistake would be for ever.
-    const bool way_out = call.operation == "DeleteRepositoryPolicy";
+    const bool way_out = call.operation == "DeleteRepositoryPolicy" && call.principal.ends_with(":root");
     if (way_out || !registry::denies(settings->policy, policy_request(call))) return settings;
     return error("AccessDeniedException", "User: {} is not authorized to perform: ecr:{} on resource: {} with an explicit deny in a resource-based policy", call.principal,
                  call.operation, repository_arn(call, name));

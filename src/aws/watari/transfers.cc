@@ -1,6 +1,4 @@
 // Images from and to other registries.
-#include <algorithm>
-
 #include "async/loop.h"
 #include "aws/gen/watari/get_transfer.h"
 #include "aws/gen/watari/pull_image.h"
@@ -25,8 +23,7 @@ Result<registry::RemoteOptions> options_for(Call& call, const std::string& host)
   registry::RemoteOptions out;
   auto* vault = call.platform.vault;
   if (!vault) return out;
-  auto name = "/watari/registries/" + host;
-  std::ranges::replace(name, ':', '_');
+  const auto name = registry::login_parameter(host);
   auto secret = call.platform.control_loop.call([&] { return vault->read_secret(call.scope, name); });
   if (!secret && secret.error().reason == "ParameterNotFound") return out;
   if (!secret) return fail(std::move(secret).error());
