@@ -185,7 +185,7 @@ class Host {
   }
 
   Result<void> open_builder() {
-    TRY(builder_, builder::Builder::open({.root = root_->path, .group = "watari-" + root_->id + "-builds"}, *images_));
+    TRY(builder_, builder::Builder::open({.root = root_->path, .group = "watari-" + root_->id + "-build-"}, *images_));
     platform_.builder = builder_.get();
     return {};
   }

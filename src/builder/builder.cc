@@ -153,7 +153,7 @@ Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scrat
   record.set_steps(steps_of(*plan));
   for (const auto& note : plan->notes) record.line(0, note);
   TRY(auto epoch, epoch_of(request.build_args));
-  BuildGroup group(options_.group + "/" + record.id(), request.limits);
+  BuildGroup group(options_.group + record.id(), request.limits);
   BuildSecrets secrets{request.secrets, request.agents};
   ExecutorOptions options{.context = inputs.context, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
                           .secrets = secrets, .epoch = epoch, .group = group,

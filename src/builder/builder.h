@@ -95,7 +95,7 @@ struct BuildReport {
 struct BuilderOptions {
   std::filesystem::path root;            // the server's root directory
   std::string runtime = "crun";          // any OCI runtime
-  std::string group = "watari-builds";   // control groups of builds are made below this one
+  std::string group = "watari-build-";   // control groups of builds are named this, then the build's id
   std::size_t parallel = 0;              // steps at once; 0 takes the number of cores
 };
 

@@ -172,7 +172,8 @@ class Copier {
   Result<void> copy(const Source& source, const fs::path& to) {
     TRY(auto items, Lister(source, stop_).list());
     copies_.clear();
-    owner_ = source.archive ? std::nullopt : options_.owner;
+    owner_ = source.archive && !options_.chown ? std::nullopt : options_.owner;
+    mode_ = source.archive ? std::nullopt : options_.mode;
     bool keep_existing = source.selection.include.has_value();
     std::vector<const Item*> directories;  // their attributes come last: what is put into them changes their times
     for (const auto& item : items) {
@@ -239,7 +240,7 @@ class Copier {
     const auto& info = item.info;
     auto owner = owner_.value_or(Owner{info.st_uid, info.st_gid});
     if (::lchown(to.c_str(), owner.uid, owner.gid) != 0) return sys::fail_errno("set owner of " + to.string());
-    auto mode = options_.mode ? options_.mode->of(info.st_mode) : info.st_mode & 07777;
+    auto mode = mode_ ? mode_->of(info.st_mode) : info.st_mode & 07777;
     if (!S_ISLNK(info.st_mode) && ::chmod(to.c_str(), mode) != 0) return sys::fail_errno("set mode of " + to.string());
     for (const auto& name : attribute_names(item.from)) {
       auto value = attribute(item.from, name);
@@ -282,6 +283,7 @@ class Copier {
   const CopyOptions& options_;
   const StopSignal& stop_;
   std::optional<Owner> owner_;
+  std::optional<FileMode> mode_;
   std::map<std::pair<dev_t, ino_t>, fs::path> copies_;
   std::vector<char> buffer_;
 };
@@ -335,6 +337,8 @@ Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool ow
 Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& root, const CopyOptions& options, const StopSignal& stop) {
   Copier copier(options, stop);
   auto owner = options.owner.value_or(Owner{});
+  // An octal --chmod is the mode of directories that the destination lacks too, as in BuildKit.
+  auto mode = options.mode && options.mode->fixed() ? *options.mode->fixed() & 0777 : 0755;
   bool into_directory = options.destination.ends_with('/') || options.destination.ends_with("/.");
   if (sources.size() > 1 && !into_directory)
     return fail(Code::InvalidArgument, "{} sources go to `{}`; end the destination with / to make it a directory", sources.size(), options.destination);
@@ -343,7 +347,7 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
     bool is_directory = there && fs::is_directory(root / *there);
     if (source.directory) {
       // As BuildKit does it: the destination itself is made plainly, directories below it get what the source's have.
-      TRY(auto target, make_directories_in_root(root, options.destination, owner));
+      TRY(auto target, make_directories_in_root(root, options.destination, owner, mode));
       TRY_VOID(copier.copy(source, root / target));
       continue;
     }
@@ -357,7 +361,7 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
     }
     std::string directory;
     for (const auto& part : parts) directory += "/" + part;
-    TRY(auto target, make_directories_in_root(root, directory, owner));
+    TRY(auto target, make_directories_in_root(root, directory, owner, mode));
     TRY_VOID(copier.copy(source, root / target / name));
   }
   return {};

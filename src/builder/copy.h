@@ -28,7 +28,7 @@ struct Source {
   std::string name;            // what it is called in the destination directory
   bool directory = false;      // its contents are copied, not itself
   Selection selection = {};    // of a directory
-  bool archive = false;        // an unpacked one: owners are its own
+  bool archive = false;        // an unpacked one: modes are its own, and owners without --chown
   bool local = true;           // ADD unpacks it when it is an archive
 };
 
@@ -45,6 +45,7 @@ Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool ow
 struct CopyOptions {
   std::string destination;           // absolute in the image; a trailing slash makes it a directory
   std::optional<Owner> owner;        // nullopt keeps the source's
+  bool chown = false;                // the owner was asked for
   std::optional<FileMode> mode;
 };
 // Copies into the root mounted at `root`. InvalidArgument when several sources go to what is no directory.

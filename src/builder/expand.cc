@@ -199,16 +199,16 @@ Result<std::string> Expander::modified(const std::string& variable, std::string_
   }
 }
 
-// [abc], [a-z], [!x] or [^x] at `pattern`; moves `pattern` behind it. A bracket without its end matches itself.
+// [abc], [a-z] or [^x] at `pattern`; moves `pattern` behind it. A bracket without its end matches itself.
 bool matches_set(std::string_view& pattern, char c) {
-  auto end = pattern.find(']', pattern.size() > 2 && (pattern[1] == '!' || pattern[1] == '^') ? 3 : 2);
+  auto end = pattern.find(']', pattern.size() > 2 && pattern[1] == '^' ? 3 : 2);
   if (end == std::string_view::npos) {
     pattern.remove_prefix(1);
     return c == '[';
   }
   auto set = pattern.substr(1, end - 1);
   pattern.remove_prefix(end + 1);
-  bool negated = set[0] == '!' || set[0] == '^';
+  bool negated = set[0] == '^';
   if (negated) set.remove_prefix(1);
   bool found = false;
   for (std::size_t i = 0; i < set.size(); ++i) {

@@ -15,6 +15,8 @@ class FileMode {
  public:
   // "0755", "u=rwX,go=rX". InvalidArgument says what is wrong.
   static Result<FileMode> parse(std::string_view text);
+  // The number, when it was one.
+  std::optional<std::uint32_t> fixed() const { return fixed_; }
   // The mode (07777) that a file of this st_mode gets.
   std::uint32_t of(std::uint32_t st_mode) const;
 

@@ -40,13 +40,11 @@ BuildGroup::~BuildGroup() {
   if (!removed) log::warn("control group {}: {}", impl_->path, removed.error().message);
 }
 
-void BuildGroup::sweep(const std::string& parent) {
+void BuildGroup::sweep(const std::string& prefix) {
   auto groups = sys::Cgroups::detect();
   if (!groups) return;
-  for (const auto& name : groups->children(parent)) {
-    auto path = parent + "/" + name;
-    if (groups->kill_all(path, Millis(5000))) (void)groups->remove(path);
-  }
+  for (const auto& name : groups->children(""))
+    if (name.starts_with(prefix) && groups->kill_all(name, Millis(5000))) (void)groups->remove(name);
 }
 
 }  // namespace watari::builder

@@ -29,8 +29,8 @@ class BuildGroup {
   Result<void> add(int pid);
   std::int64_t oom_kills() const;
   const BuildLimits& limits() const { return limits_; }
-  // Removes groups that builds of a killed server left below `parent`.
-  static void sweep(const std::string& parent);
+  // Removes groups that builds of a killed server left: those whose names begin with `prefix`.
+  static void sweep(const std::string& prefix);
 
  private:
   struct Impl;

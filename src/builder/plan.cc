@@ -72,7 +72,6 @@ class Planner {
     if (target.empty()) return file_.stages.size() - 1;
     for (std::size_t i = file_.stages.size(); i-- > 0;)
       if (file_.stages[i].name == to_lower(target)) return i;
-    if (auto number = parse_number<std::size_t>(target); number && *number < file_.stages.size()) return *number;
     std::string names;
     for (const auto& stage : file_.stages)
       if (!stage.name.empty()) names += (names.empty() ? "" : ", ") + stage.name;

@@ -70,7 +70,7 @@ std::optional<std::string> read_in_root(const fs::path& root, std::string_view p
   return text;
 }
 
-Result<std::string> make_directories_in_root(const fs::path& root, std::string_view path, Owner owner) {
+Result<std::string> make_directories_in_root(const fs::path& root, std::string_view path, Owner owner, std::uint32_t mode) {
   std::string at;
   for (const auto& part : clean_parts(path)) {
     auto next = at.empty() ? part : at + "/" + part;
@@ -85,7 +85,7 @@ Result<std::string> make_directories_in_root(const fs::path& root, std::string_v
       if (errno == EEXIST) return fail(Code::InvalidArgument, "/{} is a link that leads nowhere", next);
       return sys::fail_errno("make directory /" + next);
     }
-    ::chmod(full.c_str(), 0755);
+    ::chmod(full.c_str(), mode);
     if (owner != Owner{} && ::chown(full.c_str(), owner.uid, owner.gid) != 0) return sys::fail_errno("set owner of /" + next);
     at = next;
   }
@@ -125,6 +125,11 @@ std::vector<std::uint32_t> groups_of(const std::optional<std::string>& groups, s
 }
 
 }  // namespace
+
+Result<Owner> find_owner(const fs::path& root, std::string_view user) {
+  if (auto number = parse_number<std::uint32_t>(user)) return Owner{*number, *number};
+  return find_user(root, user).map([](const User& found) { return found.owner; });
+}
 
 Result<User> find_user(const fs::path& root, std::string_view user) {
   User found;

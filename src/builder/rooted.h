@@ -28,8 +28,8 @@ struct Owner {
   std::uint32_t uid = 0, gid = 0;
   friend bool operator==(const Owner&, const Owner&) = default;
 };
-// Makes `path` and what is missing above it (0755, `owner`); links on the way are followed. Returns where it is, relative to `root`.
-Result<std::string> make_directories_in_root(const std::filesystem::path& root, std::string_view path, Owner owner);
+// Makes `path` and what is missing above it (`owner`, `mode`); links on the way are followed. Returns where it is, relative to `root`.
+Result<std::string> make_directories_in_root(const std::filesystem::path& root, std::string_view path, Owner owner, std::uint32_t mode = 0755);
 
 struct User {
   Owner owner;
@@ -38,5 +38,7 @@ struct User {
 };
 // "user", "user:group", "uid", "uid:gid" by the image's /etc/passwd and /etc/group. InvalidArgument for a name that is not there.
 Result<User> find_user(const std::filesystem::path& root, std::string_view user);
+// Whom --chown and the USER of a WORKDIR give files to: as find_user(), but a lone number is the group's number too.
+Result<Owner> find_owner(const std::filesystem::path& root, std::string_view user);
 
 }  // namespace watari::builder

@@ -27,8 +27,9 @@ std::mutex& lock_of(const std::string& name) {
 }
 
 // shared: no lock; locked: waits; private: takes the first directory that nobody uses.
-std::string take_cache(const RunMount& mount, std::vector<std::unique_lock<std::mutex>>& locks) {
-  auto name = sha256_hex(mount.id).substr(0, 32);
+// `filling` tells what a cache begins with: caches of one id that begin otherwise are others.
+std::string take_cache(const RunMount& mount, const std::string& filling, std::vector<std::unique_lock<std::mutex>>& locks) {
+  auto name = sha256_hex(mount.id + (filling.empty() ? "" : "\n" + filling)).substr(0, 32);
   if (mount.sharing == RunMount::Sharing::Locked) locks.emplace_back(lock_of(name));
   if (mount.sharing != RunMount::Sharing::Private) return name;
   for (int number = 0;; ++number) {
@@ -70,7 +71,14 @@ Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& sc
 
 // A new cache begins as a copy of what `from` and `source` name, else empty; it appears whole.
 Result<void> StageBuild::prepare_cache(const RunMount& wanted, Mounts& mounts) {
-  auto directory = shared_.cache_mounts / take_cache(wanted, mounts.locks);
+  std::string filling;
+  if (!wanted.from.empty()) {
+    const auto& origin = stage_.origins.at(wanted.from);
+    filling = wanted.source + "\n" + origin.directory.string();
+    if (origin.directory.empty())
+      for (const auto& layer : layers_of(origin)) filling += "\n" + layer.diff_id;
+  }
+  auto directory = shared_.cache_mounts / take_cache(wanted, filling, mounts.locks);
   static std::mutex making;
   std::lock_guard lock(making);
   if (!fs::exists(directory)) {

@@ -59,6 +59,8 @@ Result<void> StageBuild::start() {
     }
   } else if (!stage_.base_directory.empty()) {
     TRY_VOID(take_directory(stage_.base_directory));
+  } else {
+    state_.config.working_dir = "/";
   }
   // BuildKit gives a PATH to every image that has none.
   if (std::ranges::none_of(state_.config.env, [](const auto& pair) { return pair.starts_with("PATH="); })) set_variable("PATH", std::string(kDefaultPath));

@@ -22,15 +22,20 @@ Result<void> StageBuild::workdir(const Instruction& instruction) {
   auto in = inputs("WORKDIR");
   in.set("directory", Json(directory)).set("user", Json(state_.config.user));
   TRY_VOID(layer_step({.instruction = instruction, .inputs = std::move(in), .make = [&](const fs::path& root) -> Result<void> {
-    TRY(auto user, find_user(root, state_.config.user));
-    TRY_VOID(make_directories_in_root(root, directory, user.owner));
+    Owner owner;
+    if (!state_.config.user.empty()) {
+      TRY(owner, find_owner(root, state_.config.user));
+    }
+    TRY_VOID(make_directories_in_root(root, directory, owner));
     return {};
   }, .directories = {}, .files = {}}));
-  state_.config.working_dir = directory;
+  state_.config.working_dir = path.starts_with('/') ? path : directory;
   return {};
 }
 
 namespace {
+
+bool is_on(const Flag* flag) { return flag && flag->value != "false"; }
 
 // Whether the file is a tar, maybe compressed. Source: POSIX pax, "ustar" at offset 257.
 Result<bool> is_tar(const fs::path& path) {
@@ -82,8 +87,7 @@ Result<void> StageBuild::add_document(const Heredoc& document, const fs::path& s
 Result<void> StageBuild::add_remote(const Instruction& instruction, const std::string& url, const fs::path& scratch, CopyPlan& plan) {
   RemoteOptions options;
   TRY(options.checksum, flag_value(instruction, "checksum"));
-  const Flag* keep = instruction.flag("keep-git-dir");
-  options.keep_git_dir = keep && keep->value != "false";
+  options.keep_git_dir = is_on(instruction.flag("keep-git-dir"));
   auto place = scratch / fmt::format("remote-{}", plan.sources.size());
   if (auto git = parse_git_source(url)) {
     fs::create_directory(place);
@@ -98,8 +102,7 @@ Result<void> StageBuild::add_remote(const Instruction& instruction, const std::s
   }
   auto path = url.substr(0, url.find_first_of("?#"));
   auto name = path.find('/', path.find("://") + 3) == std::string::npos ? "" : fs::path(path).filename().string();
-  const Flag* unpack = instruction.flag("unpack");
-  plan.sources.push_back({.path = place, .name = name.empty() ? "__unnamed__" : name, .local = unpack && unpack->value != "false"});
+  plan.sources.push_back({.path = place, .name = name.empty() ? "__unnamed__" : name, .local = is_on(instruction.flag("unpack"))});
   if (options.checksum.empty()) return download(url, place, options, shared_.stop).map([](const std::string&) {});
   plan.extra.emplace_back("fetched " + plan.sources.back().name, Json(options.checksum));
   plan.fetched.push_back(place);
@@ -127,12 +130,11 @@ Result<void> StageBuild::find_copy_sources(const Instruction& instruction, std::
       continue;
     }
     if (remote_only) return fail(Code::InvalidArgument, "--checksum and --keep-git-dir belong to remote sources; `{}` is none", pattern);
-    auto found = instruction.flag("parents") ? find_with_parents(root, pattern) : find_sources(root, {pattern});
+    auto found = is_on(instruction.flag("parents")) ? find_with_parents(root, pattern) : find_sources(root, {pattern});
     if (!found) return fail(found.error());
     for (auto& source : *found) {
       source.selection.exclude = plan.exclude;
-      bool left_out = !source.directory && plan.exclude.ignores(source.name);
-      if (!left_out) plan.sources.push_back(std::move(source));
+      plan.sources.push_back(std::move(source));
     }
   }
   return {};
@@ -160,9 +162,7 @@ Result<CopyOptions> StageBuild::copy_options(const Instruction& instruction, con
   if (from_context) options.owner = Owner{};
   TRY(auto chown, flag_value(instruction, "chown"));
   if (!chown.empty()) {
-    TRY(auto user, find_user(root, chown));
-    // "app" alone means the group of the same number, "app:" is not accepted.
-    options.owner = user.owner;
+    TRY(options.owner, find_owner(root, chown));
   }
   TRY(auto chmod, flag_value(instruction, "chmod"));
   if (!chmod.empty()) {
@@ -176,8 +176,7 @@ Result<std::optional<Owner>> StageBuild::linked_owner(const Instruction& instruc
   TRY(auto chown, flag_value(instruction, "chown"));
   if (chown.empty()) return std::nullopt;
   TRY(auto below, view(state_.layers));
-  TRY(auto user, find_user(below.root(), chown));
-  return user.owner;
+  return find_owner(below.root(), chown);
 }
 
 namespace {
@@ -192,8 +191,6 @@ Result<codec::IgnoreRules> excluded(const Instruction& instruction, const std::f
   }
   return codec::IgnoreRules::parse(text, "--exclude");
 }
-
-bool is_on(const Flag* flag) { return flag && flag->value != "false"; }
 
 }  // namespace
 
@@ -237,6 +234,7 @@ Result<void> StageBuild::copy(const Instruction& instruction) {
     if (numbers) std::erase_if(plain.flags, [](const Flag& flag) { return flag.name == "chown"; });
     TRY(auto options, copy_options(plain, image, destination));
     if (numbers) options.owner = numbers;
+    options.chown = instruction.flag("chown");
     auto ready = unpacks ? unpacked(plan.sources, scratch) : Result<std::vector<Source>>(plan.sources);
     if (!ready) return fail(ready.error());
     return copy_sources(*ready, image, options, shared_.stop);

@@ -1,14 +1,22 @@
 """`watari build` and `watari base` against a real server, and the images they make in other tools."""
+import functools
+import hashlib
+import http.server
 import io
 import json
 import os
+import pathlib
+import random
+import shutil
 import signal
+import socket
 import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
-from server import BIN, Server
+from server import BIN, Server, free_port
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +176,168 @@ def test_an_archive_that_leads_outside_is_refused(server):
     answer = requests.post(request.url, data=buffer.getvalue(), headers=dict(request.headers), timeout=10)
     assert answer.status_code == 400
     assert "escaped" in answer.json()["message"]
+
+
+def test_secrets_reach_the_step_and_nothing_else(server, tmp_path):
+    secret = "correct-horse-battery"
+    (tmp_path / "token").write_text(secret + "\n")
+    dockerfile(tmp_path, "FROM busybox\nRUN --mount=type=secret,id=token,required --mount=type=secret,id=other,env=OTHER "
+                         "cat /run/secrets/token && echo $OTHER && wc -c < /run/secrets/token > /size\n")
+    (tmp_path / ".dockerignore").write_text("token\n")
+    done = server.watari("build", "-t", "secretive", "--secret", f"id=token,src={tmp_path}/token", "--secret", "id=other,env=THE_OTHER", tmp_path,
+                         THE_OTHER="staple-in-the-environment")
+    assert "***" in done.stderr and secret not in done.stderr and "staple" not in done.stderr
+    for directory, _, files in os.walk(server.root):
+        for name in files:
+            with open(os.path.join(directory, name), "rb") as file:
+                content = file.read()
+            assert secret.encode() not in content and b"staple-in-the-environment" not in content, name
+    # Another value of it is no other step.
+    (tmp_path / "token").write_text("something else")
+    again = server.watari("build", "--explain", "--secret", f"id=token,src={tmp_path}/token", "--secret", "id=other,env=HOME", tmp_path).stdout
+    assert "CACHED" in again
+    assert "the secret token is required; give it with --secret id=token" in server.watari("build", "--no-cache", tmp_path, check=False).stderr
+
+
+def test_ssh_agents_are_reachable_from_steps_that_ask(server, tmp_path):
+    agent = socket.socket(socket.AF_UNIX)
+    agent.bind(str(tmp_path / "agent"))
+    agent.listen()
+
+    def answer():
+        while True:
+            try:
+                connection, _ = agent.accept()
+            except OSError:
+                return
+            connection.sendall(b"keys of " + connection.recv(100))
+            connection.close()
+    threading.Thread(target=answer, daemon=True).start()
+    # busybox has no client for unix sockets; that the socket is there, and whose, must do.
+    dockerfile(tmp_path, "FROM busybox\nRUN --mount=type=ssh,uid=5,mode=0640 test -S $SSH_AUTH_SOCK && stat -c %u:%a $SSH_AUTH_SOCK\n"
+                         "RUN test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/buildkit\n")
+    done = server.watari("build", "--no-cache", "--ssh", f"default={tmp_path}/agent", tmp_path)
+    assert "5:640" in done.stderr
+    assert "no socket of an ssh agent" in server.watari("build", "--ssh", f"default={tmp_path}/Dockerfile", tmp_path, check=False).stderr
+    agent.close()
+
+
+def test_add_fetches_files_and_repositories(server, tmp_path):
+    site = tmp_path / "site"
+    (site / "work").mkdir(parents=True)
+    (site / "file.txt").write_text("fetched\n")
+    git = ["git", "-C", site / "work", "-c", "user.name=a", "-c", "user.email=a@b.test"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    (site / "work/docs").mkdir()
+    (site / "work/docs/page").write_text("in the repository\n")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    port = free_port()
+    daemon = subprocess.Popen(["git", "daemon", f"--port={port}", "--listen=127.0.0.1", f"--base-path={site}", "--export-all", "--reuseaddr", site],
+                              stderr=subprocess.DEVNULL, start_new_session=True)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    try:
+        deadline = time.monotonic() + 10
+        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        url, context = f"http://127.0.0.1:{web.server_port}/file.txt", tmp_path / "context"
+        context.mkdir()
+        digest = hashlib.sha256(b"fetched\n").hexdigest()
+        dockerfile(context, f"FROM busybox\nADD --checksum=sha256:{digest} {url} /f/\nADD --chmod=644 {url} /g\n"
+                            f"ADD --checksum={commit} git://127.0.0.1:{port}/work#main:docs /docs\nRUN ls -l /f/file.txt /g /docs && cat /f/file.txt /docs/page\n")
+        output = server.watari("build", context).stderr
+        assert "fetched" in output and "in the repository" in output and "-rw-------" in output
+        dockerfile(context, f"FROM busybox\nADD --checksum=sha256:{'0' * 64} {url} /f\n")
+        assert f"has the checksum sha256:{digest}, expected sha256:000" in server.watari("build", context, check=False).stderr
+        dockerfile(context, f"FROM busybox\nADD {url}/missing /f\n")
+        assert "the server answered 404" in server.watari("build", context, check=False).stderr
+    finally:
+        web.shutdown()
+        os.killpg(daemon.pid, signal.SIGTERM)
+        daemon.wait()
+
+
+def test_check_tells_what_is_likely_wrong_and_builds_nothing(server, tmp_path):
+    dockerfile(tmp_path, "FROM busybox AS Base\nENV A b\nRUN echo ran\nCMD run $UNSET\n")
+    done = server.watari("build", "--check", tmp_path, check=False)
+    assert done.returncode == 1 and "ran" not in done.stderr
+    assert "Dockerfile:1: StageNameCasing: Stage name 'Base' should be lowercase\n  1 | FROM busybox AS Base" in done.stderr
+    assert "LegacyKeyValueFormat" in done.stderr and "JSONArgsRecommended" in done.stderr and "3 warnings found" in done.stderr
+    dockerfile(tmp_path, "# check=error=true\nFROM busybox\nENV A b\n")
+    assert "`# check=error=true` makes them errors" in server.watari("build", tmp_path, check=False).stderr
+    dockerfile(tmp_path, "FROM busybox\nENV A=b\n")
+    assert "no warnings found" in server.watari("build", "--check", tmp_path).stdout
+
+
+def test_named_contexts_are_directories_or_images(server, tmp_path):
+    (tmp_path / "context").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").write_text("from the other\n")
+    dockerfile(tmp_path / "context", "FROM base\nCOPY --from=lib file /f\nRUN --mount=from=lib,target=/lib cat /f /lib/file\n")
+    done = server.watari("build", "--build-context", f"lib={tmp_path}/other", "--build-context", "base=docker-image://busybox", tmp_path / "context")
+    assert done.stderr.count("from the other") == 2
+    dockerfile(tmp_path / "context", "FROM lib\nCOPY Dockerfile /d\n")
+    server.watari("build", "--build-context", f"lib={tmp_path}/other", tmp_path / "context")
+
+
+def test_the_same_context_gives_the_same_digest_with_a_source_date(server, tmp_path):
+    dockerfile(tmp_path, "FROM busybox\nWORKDIR /app\nCOPY . .\nRUN echo made > made && mkdir -p /var/x\nCOPY <<EOF /text\nhere\nEOF\n")
+    digests = set()
+    for _ in range(2):
+        digests.add(server.watari("build", "--no-cache", tmp_path, SOURCE_DATE_EPOCH="1700000000").stdout.split()[0])
+        time.sleep(1.1)
+    assert len(digests) == 1
+
+
+def test_limits_hold_and_say_so(server, tmp_path):
+    dockerfile(tmp_path, "FROM busybox\nRUN tail /dev/zero\n")
+    done = server.watari("build", "--memory", "32m", tmp_path, check=False)
+    assert "more than the 32 MiB of memory that the build may use" in done.stderr
+    dockerfile(tmp_path, "FROM busybox\nRUN sleep 100\n")
+    assert "it ran longer than 1 s" in server.watari("build", "--timeout", "1", tmp_path, check=False).stderr
+    identity = (server.root / "root-id").read_text().strip()
+    leftovers = [path for path in pathlib.Path("/sys/fs/cgroup").glob(f"*/watari-{identity}-build-*")]
+    assert not leftovers
+
+
+def test_a_dockerfile_may_lie_outside_or_come_from_standard_input(server, tmp_path):
+    (tmp_path / "context").mkdir()
+    (tmp_path / "elsewhere").write_text("FROM busybox\nRUN echo from elsewhere\n")
+    assert "from elsewhere" in server.watari("build", "--no-cache", "-f", tmp_path / "elsewhere", tmp_path / "context").stderr
+    piped = subprocess.run([BIN / "watari", "build", "--no-cache", "-f", "-", tmp_path / "context"], input="FROM busybox\nRUN echo from the pipe\n", env=server.environment(),
+                           capture_output=True, text=True, check=True)
+    assert "from the pipe" in piped.stderr
+
+
+def test_builds_survive_kills_at_any_point(tmp_path):
+    """kill -9 of the daemon at random points of builds: whatever was done by then, the store is whole and the build goes through."""
+    random.seed(7)
+    steps = "".join(f"RUN mkdir -p /d{i} && head -c 200000 /dev/urandom > /d{i}/f && rm -rf /d{i - 1}\nCOPY files /files{i}\n" for i in range(6))
+    write(tmp_path / "files", a="a", b="b")
+    dockerfile(tmp_path, f"FROM busybox AS one\n{steps}FROM busybox\nCOPY --from=one /files5 /all\nRUN find /all > /list\n")
+    with Server() as server:
+        server.watari("base", "build", "busybox", "--from", "busybox")
+        for _ in range(8):
+            client = subprocess.Popen([BIN / "watari", "build", "-q", "-t", "killed", "--no-cache", tmp_path], env=server.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(random.uniform(0.02, 1.2))
+            server.kill()
+            client.wait(60)
+            server.start()
+            assert not list((server.root / "builds/work").iterdir())
+            assert not list((server.root / "images/tmp").iterdir())
+            check_store(server, tmp_path)
+        assert "sha256:" in server.watari("build", "-t", "killed", tmp_path).stdout
+        check_store(server, tmp_path)
+
+
+def check_store(server, tmp_path):
+    """Every tagged image can be read to its last byte, and every byte is what its digest says (skopeo checks)."""
+    port = server.url.rsplit(":", 1)[1]
+    images = ["busybox:latest"] + ["killed:latest"] * ("killed" in server.watari("images").stdout)
+    for image in images:
+        target = tmp_path / "checked"
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", f"docker://127.0.0.1:{port}/{image}", f"dir:{target}"], check=True)
