@@ -347,7 +347,7 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
     bool is_directory = there && fs::is_directory(root / *there);
     if (source.directory) {
       // As BuildKit does it: the destination itself is made plainly, directories below it get what the source's have.
-      TRY(auto target, make_directories_in_root(root, options.destination, owner, mode));
+      TRY(auto target, make_directories_in_root(root, options.destination, owner, source.archive ? 0755 : mode));
       TRY_VOID(copier.copy(source, root / target));
       continue;
     }

@@ -11,6 +11,9 @@ class Rule:
 
 
 RULES = [
+    Rule("buildah", "*", r"^config Labels:.*io\.buildah\.version", "buildah signs its images."),
+    Rule("buildah", "*", r"^/(etc|etc/hostname|etc/hosts|etc/resolv\.conf|proc|sys|dev|run|run/\.containerenv): only theirs", "Mount points that buildah leaves in the image."),
+    Rule("buildah", "kinds-*", r"mode [2467]\d+ / 0\d+$", "buildah loses set-user-id bits with --chown; BuildKit keeps them."),
     Rule("buildkit", "kinds-*", r"xattrs .*user\..* / None$", "Attributes of files in a context are kept; BuildKit's layers carry none but capabilities."),
     Rule("buildkit", "run-05", r"^/(bin/busybox|hard):", "A new hard link to a file of a lower layer: our layer holds both names, still one file; BuildKit's makes two files of them."),
     Rule("buildkit", "kinds-new-02", r"^/all/hard/(one|four): names", "The same."),

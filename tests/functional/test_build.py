@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tarfile
 import threading
@@ -189,8 +190,8 @@ def test_secrets_reach_the_step_and_nothing_else(server, tmp_path):
     assert "***" in done.stderr and secret not in done.stderr and "staple" not in done.stderr
     for directory, _, files in os.walk(server.root):
         for name in files:
-            with open(os.path.join(directory, name), "rb") as file:
-                content = file.read()
+            path = pathlib.Path(directory, name)
+            content = path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""
             assert secret.encode() not in content and b"staple-in-the-environment" not in content, name
     # Another value of it is no other step.
     (tmp_path / "token").write_text("something else")
@@ -210,7 +211,6 @@ def test_ssh_agents_are_reachable_from_steps_that_ask(server, tmp_path):
                 connection, _ = agent.accept()
             except OSError:
                 return
-            connection.sendall(b"keys of " + connection.recv(100))
             connection.close()
     threading.Thread(target=answer, daemon=True).start()
     # busybox has no client for unix sockets; that the socket is there, and whose, must do.
