@@ -12,7 +12,7 @@
 #include "aws/ecs/hook_calls.h"
 #include "aws/api.h"
 #include "aws/watari/contexts.h"
-#include "balancer/balancer.h"
+#include "balancer/start.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "builder/builder.h"
@@ -198,9 +198,26 @@ class Host {
 
   Result<void> start_balancer() {
     auto observe = [this](std::vector<model::TargetHealth> health) { control_->observe(std::move(health)); };
-    TRY(balancer_, balancer::Balancer::start(
-                       {.run_directory = run_directory() + "/haproxy", .address = options_.balancer_address}, observe));
+    auto log_access = [this](const balancer::AccessLogEntries& entries) { write_access_log(entries); };
+    TRY(balancer_, balancer::start(
+                       {.run_directory = run_directory() + "/haproxy", .address = options_.balancer_address}, observe, log_access));
     return {};
+  }
+
+  // Group /watari/elb/<name>, stream <kind>/<name>/<id>: where S3 would have a bucket.
+  void write_access_log(const balancer::AccessLogEntries& entries) {
+    const auto& balancer = entries.load_balancer;
+    auto scope = balancer.scope.key(), group = "/watari/elb/" + balancer.name;
+    auto stream = balancer.arn.substr(balancer.arn.find(":loadbalancer/") + 14);
+    std::vector<logs::NewEvent> events;
+    for (const auto& [time, text] : entries.lines) events.push_back({time, text});
+    auto written = logs_->append(scope, group, stream, events);
+    if (!written && written.error().code == Code::NotFound) {
+      (void)logs_->create_group(scope, group, {});  // it may be the stream that is missing
+      (void)logs_->create_stream(scope, group, stream);
+      written = logs_->append(scope, group, stream, events);
+    }
+    if (!written) log::error("access log {}: {}", group, written.error().message);
   }
 
   // What a former server left is taken over here; from now on the loop owns the state.
@@ -210,6 +227,7 @@ class Host {
       TRY(auto found, images_->resolve(image));
       return found.digest;
     };
+    ports.unseal = [this](const std::string& sealed, const std::string& context) { return vault_->unseal(sealed, context); };
     ports.secret = [this](const model::Scope& scope, const std::string& from) { return vault_->read_secret(scope, from); };
     ports.call_hook = [this](control::HookCall call, std::function<void(control::HookAnswer)> done) {
       hook_pool_.post([this, call = std::move(call), done = std::move(done)] { done(aws::ecs::call_hook(call, stopping_)); });

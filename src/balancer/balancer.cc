@@ -13,6 +13,7 @@
 
 #include "balancer/haproxy.h"
 #include "balancer/ports.h"
+#include "balancer/start.h"
 #include "base/log.h"
 
 namespace watari::balancer {
@@ -22,8 +23,8 @@ namespace {
 // One thread: take the newest snapshot, carry it out, watch. HAProxy's death wakes it at once.
 class HaproxyBalancer final : public Balancer {
  public:
-  HaproxyBalancer(Options options, Observer observer)
-      : options_(std::move(options)), observer_(std::move(observer)), addresses_(bind_addresses(options_.address)),
+  HaproxyBalancer(Options options, Observer observer, AccessLogSink access_log)
+      : options_(std::move(options)), observer_(std::move(observer)), access_log_(std::move(access_log)), addresses_(bind_addresses(options_.address)),
         wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), thread_([this] { run(); }) {}
 
   ~HaproxyBalancer() override {
@@ -60,6 +61,11 @@ class HaproxyBalancer final : public Balancer {
     return port_is_free(addresses_, port);
   }
 
+  std::vector<TargetGroupCounters> counters() const override {
+    std::scoped_lock lock(mutex_);
+    return counters_;
+  }
+
   void stop_all() override {
     std::unique_lock lock(mutex_);
     stopping_ = true;
@@ -82,14 +88,16 @@ class HaproxyBalancer final : public Balancer {
 
   Options options_;
   Observer observer_;
+  AccessLogSink access_log_;
   std::vector<std::string> addresses_;
   int wake_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable stopped_;
   std::optional<Snapshot> next_;
   std::vector<std::function<void()>> waiting_;
   std::set<int> ports_;
+  std::vector<TargetGroupCounters> counters_;
   bool ending_ = false, stopping_ = false;
 
   // Of the thread alone.
@@ -125,6 +133,10 @@ Millis HaproxyBalancer::look(Haproxy& haproxy) {
     applied_ = false;
     return Millis(200);
   }
+  {
+    std::scoped_lock lock(mutex_);
+    counters_ = haproxy.counters();
+  }
   std::string report;
   bool moving = false, draining = false;
   for (const auto& health : *healths) {
@@ -143,7 +155,7 @@ Millis HaproxyBalancer::look(Haproxy& haproxy) {
 }
 
 void HaproxyBalancer::run() {
-  Haproxy haproxy(options_);
+  Haproxy haproxy(options_, access_log_);
   haproxy.adopt();
   for (;;) {
     std::vector<std::function<void()>> waiting;
@@ -193,11 +205,15 @@ void HaproxyBalancer::run() {
 }  // namespace
 
 Result<std::unique_ptr<Balancer>> Balancer::start(Options options, Observer observer) {
+  return balancer::start(std::move(options), std::move(observer), {});
+}
+
+Result<std::unique_ptr<Balancer>> start(Options options, Balancer::Observer observer, AccessLogSink access_log) {
   std::error_code error;
   std::filesystem::create_directories(options.run_directory, error);
   if (error) return fail(Code::Internal, "create {}: {}", options.run_directory, error.message());
   std::filesystem::permissions(options.run_directory, std::filesystem::perms::owner_all, error);
-  return std::make_unique<HaproxyBalancer>(std::move(options), std::move(observer));
+  return std::make_unique<HaproxyBalancer>(std::move(options), std::move(observer), std::move(access_log));
 }
 
 }  // namespace watari::balancer

@@ -21,6 +21,7 @@ struct Snapshot {
   std::vector<model::Rule> rules;  // default rules included
   std::vector<model::TargetGroup> target_groups;
   std::vector<model::Target> targets;
+  std::map<std::string, std::string> certificates;      // ARN -> certificate, chain and private key as PEM
   std::map<std::string, std::string> namespace_of_vpc;  // vpc id -> /run/netns name; absent: the host's
 };
 

@@ -4,13 +4,31 @@
 #include <cctype>
 #include <cmath>
 
+#include "balancer/compiler.h"
 #include "balancer/listening.h"
 #include "base/digest.h"
 #include "base/strings.h"
+#include "model/tls_policy.h"
 
 namespace watari::balancer {
 
 namespace {
+
+// "ssl-min-ver TLSv1.2 ssl-max-ver TLSv1.3 ciphers … ciphersuites …"
+std::string policy_options(const std::string& name) {
+  const auto* policy = model::find_tls_policy(name);
+  if (!policy) policy = model::find_tls_policy(model::kDefaultTlsPolicy);
+  std::vector<std::string> suites, ciphers;
+  for (auto& cipher : split(std::string(policy->ciphers), ':')) (cipher.starts_with("TLS_") ? suites : ciphers).push_back(cipher);
+  // OpenSSL 3 has versions before 1.2 at security level 0 only.
+  if (policy->oldest < "TLSv1.2") ciphers.push_back("@SECLEVEL=0");
+  auto out = fmt::format("ssl-min-ver {} ssl-max-ver {}", policy->oldest, policy->newest);
+  if (!ciphers.empty()) out += " ciphers " + join(ciphers, ":");
+  if (!suites.empty()) out += " ciphersuites " + join(suites, ":");
+  return out;
+}
+
+}  // namespace
 
 std::string attribute(const std::vector<model::Tag>& attributes, std::string_view key, std::string otherwise) {
   for (const auto& attribute : attributes)
@@ -18,200 +36,89 @@ std::string attribute(const std::vector<model::Tag>& attributes, std::string_vie
   return otherwise;
 }
 
-// For HAProxy's strong quotes, in which a quote itself cannot stand.
 std::string quoted(const std::string& text) { return join(split(text, '\''), "%27"); }
 
 std::string idle_timeout(const model::LoadBalancer& balancer) {
-  return attribute(balancer.attributes, "idle_timeout.timeout_seconds", "60");
+  bool network = balancer.type == "network";
+  return attribute(balancer.attributes, network ? "" : "idle_timeout.timeout_seconds", network ? "350" : "60");
 }
 
-struct Compiler {
-  const Snapshot& snapshot;
-  const CompileOptions& options;
-  Plan plan;
-  std::map<std::string, const model::LoadBalancer*> group_users = {};  // target group -> a load balancer that forwards to it
-
-  const model::LoadBalancer* balancer_of(const model::Listener& listener) const {
-    for (const auto& balancer : snapshot.load_balancers)
-      if (balancer.arn == listener.load_balancer) return &balancer;
-    return nullptr;
-  }
-  const model::TargetGroup* group(const std::string& arn) const {
-    for (const auto& group : snapshot.target_groups)
-      if (group.arn == arn) return &group;
-    return nullptr;
-  }
-  bool reachable(const model::TargetGroup& group) const {
-    auto vpc = snapshot.namespace_of_vpc.find(group.vpc);
-    return vpc == snapshot.namespace_of_vpc.end() || options.namespaces.contains(group.vpc);
-  }
-
-  // A listener's rules in the order of evaluation: by priority, the default rule last.
-  std::vector<const model::Rule*> rules_of(const model::Listener& listener) const {
-    std::vector<const model::Rule*> rules;
-    for (const auto& rule : snapshot.rules)
-      if (rule.listener == listener.arn) rules.push_back(&rule);
-    std::ranges::sort(rules, {}, [](auto* rule) { return rule->priority == 0 ? 1 << 20 : rule->priority; });
-    return rules;
-  }
-
-  void add_action(const model::Rule& rule, std::string& actions, std::size_t& widest) {
-    auto when = " if { var(txn.rule) -m str " + rule_key(rule.arn) + " }\n";
-    if (rule.action.type == model::ActionType::Forward) {
-      std::vector<model::WeightedTargetGroup> known;
-      for (const auto& share : rule.action.forward)
-        if (const auto* found = group(share.target_group); found && reachable(*found)) known.push_back(share);
-      plan.splits[rule_key(rule.arn)] = split_of(known);
-      widest = std::max(widest, rule.action.forward.size());
-    } else if (rule.action.type == model::ActionType::Redirect) {
-      actions += "  http-request redirect location \"" + location_format(rule.action) + "\" code " +
-                 (rule.action.status_code == "HTTP_301" ? "301" : "302") + when;
-    } else {
-      actions += "  http-request return status " + rule.action.status_code;
-      if (!rule.action.body.empty()) {
-        auto file = "body-" + sha256_hex(rule.action.body).substr(0, 16);
-        plan.files[file] = rule.action.body;
-        actions += " content-type " + (rule.action.content_type.empty() ? "text/plain" : rule.action.content_type) +
-                   " file " + options.run_directory + "/" + file;
-      }
-      actions += " hdr Server awselb/2.0" + when;
-    }
-  }
-
-  void add_frontend(int port, const std::vector<const model::Listener*>& listeners) {
-    std::string choose, actions;
-    std::size_t widest = 2;
-    int idle = 1;
-    for (const auto* listener : listeners) {
-      const auto* balancer = balancer_of(*listener);
-      idle = std::max(idle, parse_number<int>(idle_timeout(*balancer)).value_or(60));
-      std::string host = listeners.size() > 1 ? " { var(txn.host) -m str " + to_lower(balancer->dns_name) + " }" : "";
-      choose += "  # " + balancer->name + "\n";
-      for (const auto* rule : rules_of(*listener)) {
-        auto condition = condition_text(rule->conditions);
-        choose += "  http-request set-var(txn.rule) str(" + rule_key(rule->arn) + ") if !{ var(txn.rule) -m found }" + host +
-                  (condition.empty() ? "" : " " + condition) + "\n";
-        add_action(*rule, actions, widest);
-      }
-    }
-    auto& out = plan.frontends;
-    out += fmt::format("frontend port-{}\n", port);
-    for (std::size_t i = 0; i < options.addresses.size(); ++i)
-      out += fmt::format("  bind \"fd@${{{}}}\"  # {}:{}\n", listening_variable(port, i), options.addresses[i], port);
-    out += fmt::format("  bind unix@{}/relay-{}.sock mode 600 accept-proxy\n", options.run_directory, port);
-    out += fmt::format("  timeout client {}s\n  timeout http-keep-alive {}s\n  timeout http-request {}s\n", idle, idle, idle);
-    if ((choose + actions).contains("txn.host")) out += "  http-request set-var(txn.host) req.hdr(host),host_only,lower\n";
-    if (actions.contains("txn.query"))
-      out += "  http-request set-var-fmt(txn.query) ?%[query] if { query -m len gt 0 }\n"
-             "  http-request set-var(txn.query) str() if !{ query -m len gt 0 }\n";
-    out += "  http-request set-var(txn.rule) str(relay) if { var(proc.replaced) -m found }\n";
-    out += choose;
-    out += "  http-request return status 404 content-type text/plain string \"no load balancer of that name listens here\" "
-           "if !{ var(txn.rule) -m found }\n";
-    out += actions;
-    add_forwarding(port, widest);
-  }
-
-  // The rule is known: look up how it splits its traffic, draw, and go. All of it is data in the map, so that weights change
-  // in one step and without a reload.
-  // A process that has been replaced relays what still comes over its connections to its successor, which knows better.
-  void add_forwarding(int port, std::size_t widest) {
-    auto& out = plan.frontends;
-    out += fmt::format("  http-request set-var(txn.to) var(txn.rule),map_str({}/splits.map,none)\n", options.run_directory);
-    out += "  http-request set-var(txn.split) var(txn.to) if { var(txn.to) -m sub : }\n";
-    out += "  http-request set-var(txn.draw) rand(10000) if { var(txn.split) -m found }\n";
-    for (auto pair = widest; pair >= 1; --pair)
-      out += fmt::format("  http-request set-var(txn.to) var(txn.split),field({},:) if {{ var(txn.split) -m found }} "
-                         "{{ var(txn.split),field({},:),sub(txn.draw) -m int gt 0 }}\n", pair * 2, pair * 2 - 1);
-    out +=
-        "  http-request disable-l7-retry if !{ method GET HEAD OPTIONS }\n"
-        "  http-request set-var(txn.xff) req.fhdr(x-forwarded-for) if { req.fhdr_cnt(x-forwarded-for) eq 1 }\n"
-        "  acl relayed var(txn.rule) -m str relay\n"
-        "  http-request set-header X-Forwarded-For \"%[var(txn.xff)], %[src]\" if { var(txn.xff) -m found } !relayed\n"
-        "  http-request add-header X-Forwarded-For %[src] if !{ var(txn.xff) -m found } !relayed\n"
-        "  http-request set-header X-Forwarded-Proto http\n"
-        "  http-request set-header X-Forwarded-Port %[dst_port]\n"
-        "  http-request set-header X-Amzn-Trace-Id Root=1-%[date,hex,bytes(8,8),lower]-%[rand,hex,bytes(8,8),lower]"
-        "%[rand,hex,bytes(8,8),lower]%[rand,hex,bytes(8,8),lower] if !{ req.hdr(x-amzn-trace-id) -m found }\n"
-        "  use_backend relay-" + std::to_string(port) + " if relayed\n"
-        "  use_backend %[var(txn.to)].open if { var(txn.to),nbsrv eq 0 }\n"
-        "  use_backend %[var(txn.to)]\n"
-        "  default_backend none\n\n"
-        "backend relay-" + std::to_string(port) + "\n"
-        "  server next unix@" + options.run_directory + "/relay-" + std::to_string(port) + ".sock send-proxy-v2\n\n";
-  }
-
-  std::string health_check(const model::TargetGroup& group) const {
-    const auto& check = group.health_check;
-    auto out = fmt::format("  timeout check {}s\n", check.timeout.count());
-    if (check.protocol != "HTTP") return out + "  option tcp-check\n";
-    // ALB sends "address:port" as the Host. HAProxy 2.6 cannot (no such value in checks), so it is the load balancer's name.
-    auto user = group_users.find(group.arn);
-    auto host = user == group_users.end() ? "localhost" : to_lower(user->second->dns_name);
-    out += "  option httpchk\n  http-check send meth GET uri '" + quoted(check.path) + "' ver HTTP/1.1 hdr Host " + host +
-           " hdr User-Agent ELB-HealthChecker/2.0\n";
-    return out + "  http-check expect status " + check.matcher + "\n";
-  }
-
-  void add_backend(const model::TargetGroup& group) {
-    const auto& check = group.health_check;
-    Backend backend{.name = backend_name(group.arn), .group = group.arn, .rise = check.healthy_threshold,
-                    .fall = check.unhealthy_threshold, .interval = check.interval, .timeout = check.timeout};
-    auto algorithm = attribute(group.attributes, "load_balancing.algorithm.type", "round_robin");
-    std::string balance = algorithm == "least_outstanding_requests" ? "leastconn"
-                          : algorithm == "weighted_random"          ? "random"
-                                                                    : "roundrobin";
-    auto user = group_users.find(group.arn);
-    auto common = "  # " + group.arn + "\n  balance " + balance + "\n  timeout server " +
-                  (user == group_users.end() ? "60" : idle_timeout(*user->second)) + "s\n";
-    if (auto vpc = options.namespaces.find(group.vpc); vpc != options.namespaces.end()) {
-      auto name = vpc->second.substr(0, vpc->second.find(' '));
-      common += "  # namespace " + vpc->second + "\n";
-      backend.server = backend.open_server = " namespace " + name;
-    }
-    backend.head = common + health_check(group);
-    backend.open_head = common;
-    // While a target is down it is asked more often than the interval says: the sooner a new one serves, the better.
-    auto down = std::min<std::int64_t>(200, std::chrono::duration_cast<Millis>(check.interval).count());
-    backend.server += fmt::format(" check inter {}s downinter {}ms rise {} fall {}", check.interval.count(), down,
-                                  check.healthy_threshold, check.unhealthy_threshold);
-    if (check.port != "traffic-port") backend.server += " port " + check.port;
-    auto slow_start = attribute(group.attributes, "slow_start.duration_seconds", "0");
-    if (slow_start != "0") backend.server += " slowstart " + slow_start + "s";
-    plan.backends.push_back(std::move(backend));
-  }
-
-  Plan run() {
-    std::map<int, std::vector<const model::Listener*>> ports;
-    for (const auto& listener : snapshot.listeners)
-      if (const auto* balancer = balancer_of(listener)) {
-        ports[listener.port].push_back(&listener);
-        for (const auto* rule : rules_of(listener))
-          for (const auto& share : rule->action.forward) group_users.emplace(share.target_group, balancer);
-      }
-    for (const auto& [port, listeners] : ports) {
-      if (options.closed_ports.contains(port)) continue;
-      plan.ports.insert(port);
-      add_frontend(port, listeners);
-    }
-    for (const auto& group : snapshot.target_groups)
-      if (group_users.contains(group.arn) && reachable(group)) add_backend(group);
-    return std::move(plan);
-  }
-};
-
-}  // namespace
-
-std::string backend_name(const std::string& arn) {
-  // arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID; the digest keeps regions and accounts apart.
-  auto parts = split(arn, '/');
-  std::string name;
-  for (char c : parts.size() > 1 ? parts[1] : std::string())
-    if (std::isalnum(static_cast<unsigned char>(c)) || c == '-') name += c;
-  return (name.empty() ? "group" : name) + "-" + sha256_hex(arn).substr(0, 10);
+bool Compiler::reachable(const model::TargetGroup& group) const {
+  auto vpc = snapshot.namespace_of_vpc.find(group.vpc);
+  return group.target_type == "instance" || vpc == snapshot.namespace_of_vpc.end() || options.namespaces.contains(group.vpc);
 }
+
+std::string Compiler::draw(const model::Rule& rule) {
+  std::vector<model::WeightedTargetGroup> known;
+  for (const auto& share : rule.action.forward)
+    if (auto found = groups.find(share.target_group); found != groups.end() && reachable(*found->second)) known.push_back(share);
+  auto key = rule_key(rule.arn);
+  plan.splits[key] = split_of(known);
+  return "rand(10000),map_int(" + map_file(options, key) + ",none)";
+}
+
+std::string Compiler::binds(int port, const std::string& with) const {
+  std::string out;
+  for (std::size_t i = 0; i < options.addresses.size(); ++i)
+    out += fmt::format("  bind \"fd@${{{}}}\"{}  # {}:{}\n", listening_variable(port, i), with, options.addresses[i], port);
+  return out;
+}
+
+std::string Compiler::tls_options(int port, const std::vector<ListenerView>& listeners) {
+  std::string list;
+  for (const auto& view : listeners)
+    for (const auto& arn : view.listener->certificates) {
+      auto pem = snapshot.certificates.find(arn);
+      if (pem == snapshot.certificates.end()) continue;
+      auto file = "certificate-" + sha256_hex(pem->second).substr(0, 16) + ".pem";
+      plan.files[file] = pem->second;
+      auto line = options.run_directory + "/" + file + " [" + policy_options(view.listener->ssl_policy) + "]\n";
+      if (!list.contains(line)) list += line;
+    }
+  if (list.empty()) return "";
+  auto name = fmt::format("certificates-{}-{}.list", port, sha256_hex(list).substr(0, 8));
+  plan.files[name] = list;
+  auto out = " ssl crt-list " + options.run_directory + "/" + name + " " + policy_options(listeners.front().listener->ssl_policy);
+  bool http = listeners.front().balancer->type == "application";
+  bool two = std::ranges::any_of(listeners, [](const ListenerView& view) {
+    return attribute(view.balancer->attributes, "routing.http2.enabled", "true") == "true";
+  });
+  return http ? out + (two ? " alpn h2,http/1.1" : " alpn http/1.1") : out;
+}
+
+Plan Compiler::run() {
+  std::map<std::string, const model::LoadBalancer*> balancers;
+  std::map<std::string, std::vector<const model::Rule*>> rules;
+  for (const auto& balancer : snapshot.load_balancers) balancers[balancer.arn] = &balancer;
+  for (const auto& group : snapshot.target_groups) groups[group.arn] = &group;
+  for (const auto& rule : snapshot.rules) rules[rule.listener].push_back(&rule);
+  for (const auto& listener : snapshot.listeners) {
+    auto balancer = balancers.find(listener.load_balancer);
+    if (balancer == balancers.end()) continue;
+    ListenerView view{&listener, balancer->second, std::move(rules[listener.arn])};
+    std::ranges::sort(view.rules, {}, [](auto* rule) { return rule->priority == 0 ? 1 << 20 : rule->priority; });
+    for (const auto* rule : view.rules)
+      for (const auto& share : rule->action.forward) group_users.emplace(share.target_group, view.balancer);
+    ports[listener.port].push_back(std::move(view));
+  }
+  for (const auto& [port, listeners] : ports) {
+    if (options.closed_ports.contains(port)) continue;
+    plan.ports.insert(port);
+    const auto& first = listeners.front();
+    if (first.listener->protocol == "HTTP" || first.listener->protocol == "HTTPS") add_http_port(port, listeners);
+    else add_tcp_port(port, first);
+  }
+  for (const auto& group : snapshot.target_groups)
+    if (group_users.contains(group.arn) && reachable(group)) add_backend(group);
+  return std::move(plan);
+}
+
+// Short, since HAProxy writes and reads it for every request; the configuration says the ARN beside it.
+std::string backend_name(const std::string& arn) { return "t" + sha256_hex(arn).substr(0, 10); }
 
 std::string rule_key(const std::string& arn) { return "r" + sha256_hex(arn).substr(0, 12); }
+
+std::string map_file(const CompileOptions& options, const std::string& rule_key) { return options.run_directory + "/split-" + rule_key + ".map"; }
 
 std::string split_of(const std::vector<model::WeightedTargetGroup>& forward) {
   int total = 0, with_weight = 0;
@@ -233,8 +140,29 @@ std::string split_of(const std::vector<model::WeightedTargetGroup>& forward) {
   return out.empty() ? "none" : out;
 }
 
-Plan compile(const Snapshot& snapshot, const CompileOptions& options) {
-  return Compiler{.snapshot = snapshot, .options = options, .plan = {}}.run();
+std::vector<std::pair<std::string, std::string>> map_of_split(const std::string& text) {
+  auto parts = split(text, ':');
+  if (parts.size() < 2) return {{"0:9999", text}};
+  std::vector<std::pair<std::string, std::string>> entries;
+  int from = 0;
+  for (std::size_t i = 0; i + 1 < parts.size(); i += 2) {
+    int limit = parse_number<int>(parts[i]).value_or(10000);
+    if (limit > from) entries.emplace_back(fmt::format("{}:{}", from, limit - 1), parts[i + 1]);
+    from = std::max(from, limit);
+  }
+  return entries;
 }
+
+std::string split_of_map(const std::vector<std::pair<std::string, std::string>>& entries) {
+  if (entries.size() == 1 && entries.front().first == "0:9999") return entries.front().second;
+  std::string out;
+  for (const auto& [range, name] : entries) {
+    auto to = parse_number<int>(range.substr(range.find(':') + 1)).value_or(0);
+    out += fmt::format("{}{}:{}", out.empty() ? "" : ":", to + 1, name);
+  }
+  return out;
+}
+
+Plan compile(const Snapshot& snapshot, const CompileOptions& options) { return Compiler{.snapshot = snapshot, .options = options}.run(); }
 
 }  // namespace watari::balancer

@@ -12,15 +12,15 @@
 
 namespace watari::balancer {
 
-// One target group that some rule forwards to. Becomes two HAProxy backends: `name` with health checks, and `name`.open
-// without, which takes over while no target is healthy (ALB "fails open").
+// One target group that some rule forwards to: a HAProxy backend. Its targets sit in it twice: as sN with health checks, and
+// as oN, backup servers without, which take over while no sN is up (ALB "fails open").
 struct Backend {
   std::string name;
-  std::string group;      // ARN
-  std::string head;       // lines below `backend NAME`
-  std::string open_head;  // lines below `backend NAME.open`
-  std::string server;     // options of every server line
-  std::string open_server;
+  std::string group;   // ARN
+  std::string head;    // lines below `backend NAME`
+  std::string server;  // options of every server line
+  std::string checked; // further ones of sN
+  bool sticky = false;  // by cookie: HAProxy's drain would still let such requests in, so a draining target is in maintenance
   int rise = 5, fall = 2;
   Seconds interval{30}, timeout{5};
 };
@@ -29,7 +29,7 @@ struct Plan {
   std::string frontends;
   std::vector<Backend> backends;
   std::map<std::string, std::string> splits;  // rule key -> "backend" or "7000:blue:10000:green" (see README.md)
-  std::map<std::string, std::string> files;   // file name in the run directory -> content: bodies of fixed responses
+  std::map<std::string, std::string> files;   // file name in the run directory -> content: bodies, certificates and their lists
   std::set<int> ports;
 };
 
@@ -50,10 +50,15 @@ std::string rule_key(const std::string& rule_arn);
 // its name alone. None: "none".
 std::string split_of(const std::vector<model::WeightedTargetGroup>& forward);
 
+// A split as the map of a rule has it: "0:6999 blue" and "7000:9999 green", a range of draws each; and back.
+std::vector<std::pair<std::string, std::string>> map_of_split(const std::string& split);
+std::string split_of_map(const std::vector<std::pair<std::string, std::string>>& entries);
+std::string map_file(const CompileOptions& options, const std::string& rule_key);
+
 // The HAProxy condition ("{ path -m reg … }") of a rule's conditions, joined by AND; "" when there are none.
 std::string condition_text(const std::vector<model::Condition>& conditions);
-// The redirect's location as a HAProxy log-format string.
-std::string location_format(const model::Action& action);
+// The redirect's location as a HAProxy log-format string; `protocol` is the listener's.
+std::string location_format(const model::Action& action, const std::string& protocol = "http");
 // "*" and "?" wildcards as a regular expression over characters that are not in `stop`, without anchors.
 std::string wildcard_regex(const std::string& pattern, const std::string& any = ".");
 

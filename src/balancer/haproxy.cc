@@ -16,12 +16,12 @@ namespace {
 
 std::string address_of(const model::Target& target) { return fmt::format("{}:{}", target.address, target.port); }
 
-std::string server(const std::string& backend, std::size_t index) { return fmt::format("{}/s{}", backend, index + 1); }
+std::string server(const std::string& backend, char kind, std::size_t index) { return fmt::format("{}/{}{}", backend, kind, index + 1); }
 
 std::string place_commands(const std::string& backend, std::size_t index, const Slot& slot) {
   auto colon = slot.address.rfind(':');
   auto address = slot.address.substr(0, colon), port = slot.address.substr(colon + 1);
-  auto checked = server(backend, index), open = server(backend + ".open", index);
+  auto checked = server(backend, 's', index), open = server(backend, 'o', index);
   // Through `drain`, since leaving maintenance counts as up until the first probe says otherwise.
   return fmt::format("set server {0} state maint; set server {0} addr {2} port {3}; set server {0} state drain; "
                      "set server {0} health down; {4}set server {1} state maint; set server {1} addr {2} port {3}",
@@ -29,15 +29,15 @@ std::string place_commands(const std::string& backend, std::size_t index, const 
 }
 
 std::string state_commands(const std::string& backend, std::size_t index, const char* state, bool open_too) {
-  auto out = fmt::format("set server {} state {}", server(backend, index), state);
-  if (open_too) out += fmt::format("; set server {} state {}", server(backend + ".open", index), state);
+  auto out = fmt::format("set server {} state {}", server(backend, 's', index), state);
+  if (open_too) out += fmt::format("; set server {} state {}", server(backend, 'o', index), state);
   return out;
 }
 
 }  // namespace
 
-Haproxy::Haproxy(const Options& options)
-    : options_(options), addresses_(bind_addresses(options.address)), sockets_(addresses_) {}
+Haproxy::Haproxy(const Options& options, AccessLogSink sink)
+    : options_(options), addresses_(bind_addresses(options.address)), sockets_(addresses_), sink_(std::move(sink)) {}
 
 void Haproxy::adopt() {
   auto found = Process::find(options_.run_directory);
@@ -59,11 +59,19 @@ void Haproxy::adopt() {
   if (found.empty()) return;
   process_ = std::move(found.back());
   found.pop_back();
-  for (auto& old : found) retire(std::move(old));
+  auto adopt_counts = [this](const Process& process) {
+    counting_.adopt(process.number(), parse_stat(process.command("show stat -1 4 -1").value_or("")));
+    if (auto log = RequestLog::open(options_.run_directory, process.number())) logs_.emplace(process.number(), std::move(*log));
+  };
+  adopt_counts(*process_);
+  for (auto& old : found) {
+    adopt_counts(*old);
+    retire(std::move(old));
+  }
   generation_ = process_->generation();
   auto stats = parse_stat(process_->command("show stat -1 4 -1").value_or(""));
   for (const auto& stat : stats) {
-    if (stat.backend.ends_with(".open") || !stat.server.starts_with("s")) continue;
+    if (!stat.server.starts_with("s")) continue;
     auto index = parse_number<std::size_t>(stat.server.substr(1)).value_or(0);
     if (index == 0) continue;
     auto& slots = tables_[stat.backend].slots;
@@ -75,8 +83,14 @@ void Haproxy::adopt() {
     slot.up = slot.draining || stat.status.starts_with("UP");
     slot.ever_healthy = slot.settled = slot.up;
   }
-  for (const auto& line : split(process_->command("show map " + options_.run_directory + "/splits.map").value_or(""), '\n'))
-    if (auto words = split(line, ' '); words.size() == 3) splits_[words[1]] = words[2];
+  for (const auto& file : std::filesystem::directory_iterator(options_.run_directory)) {
+    auto name = file.path().filename().string();
+    if (!name.starts_with("split-") || !name.ends_with(".map")) continue;
+    std::vector<std::pair<std::string, std::string>> entries;
+    for (const auto& line : split(process_->command("show map " + file.path().string()).value_or(""), '\n'))
+      if (auto words = split(line, ' '); words.size() == 3) entries.emplace_back(words[1], words[2]);
+    if (!entries.empty()) splits_[name.substr(6, name.size() - 10)] = split_of_map(entries);
+  }
   sockets_.adopt(process_->pidfd());
   log::info("load balancer: adopted HAProxy with {} backends", tables_.size());
 }
@@ -125,7 +139,7 @@ std::vector<std::string> Haproxy::place(const Plan& plan, const Snapshot& snapsh
       } else if (want->second != slot.draining) {
         slot.draining = want->second;
         slot.drained = Steady::now();
-        commands.push_back(state_commands(backend.name, i, slot.draining ? "drain" : "ready", slot.settled));
+        commands.push_back(state_commands(backend.name, i, !slot.draining ? "ready" : backend.sticky ? "maint" : "drain", slot.settled));
       }
     }
     for (const auto& [address, draining] : wanted) {
@@ -151,26 +165,31 @@ Result<void> Haproxy::order(const std::string& commands) {
   return {};
 }
 
-Result<void> Haproxy::write_splits(const std::map<std::string, std::string>& splits) const {
+Result<void> Haproxy::write_split(const std::string& rule, const std::string& split_text) const {
   std::string text;
-  for (const auto& [rule, split_text] : splits) text += rule + " " + split_text + "\n";
-  return write_file(options_.run_directory + "/splits.map", text);
+  for (const auto& [range, name] : map_of_split(split_text)) text += range + " " + name + "\n";
+  return write_file(map_file({.run_directory = options_.run_directory}, rule), text);
+}
+
+// All of a rule's ranges at once: a request sees the old ones or the new ones.
+Result<void> Haproxy::change_split(const std::string& rule, const std::string& split_text) {
+  TRY_VOID(write_split(rule, split_text));  // first: a HAProxy that dies now starts with it
+  auto map = map_file({.run_directory = options_.run_directory}, rule);
+  TRY(auto prepared, process_->command("prepare map " + map));
+  auto colon = prepared.rfind(':');
+  auto version = colon == std::string::npos ? std::string() : std::string(trim(prepared.substr(colon + 1)));
+  if (!parse_number<unsigned>(version)) return fail(Code::Internal, "HAProxy answered {} to prepare map {}", trim(prepared), map);
+  std::string commands;
+  for (const auto& [range, name] : map_of_split(split_text)) commands += fmt::format("add map @{} {} {} {}; ", version, map, range, name);
+  TRY_VOID(order(commands + fmt::format("commit map @{} {}", version, map)));
+  splits_[rule] = split_text;
+  return {};
 }
 
 Result<void> Haproxy::change_splits(const std::map<std::string, std::string>& splits) {
-  if (splits == splits_) return {};
-  TRY_VOID(write_splits(splits));  // first: a HAProxy that dies now starts with it
-  auto map = options_.run_directory + "/splits.map ";
   for (const auto& [rule, text] : splits) {
     auto before = splits_.find(rule);
-    if (before != splits_.end() && before->second == text) continue;
-    TRY_VOID(order((before == splits_.end() ? "add map " : "set map ") + map + rule + " " + text));
-    splits_[rule] = text;
-  }
-  for (const auto& [rule, text] : std::map(splits_)) {
-    if (splits.contains(rule)) continue;
-    TRY_VOID(order("del map " + map + rule));
-    splits_.erase(rule);
+    if (before == splits_.end() || before->second != text) TRY_VOID(change_split(rule, text));
   }
   return {};
 }
@@ -205,30 +224,53 @@ void Haproxy::stop(std::chrono::milliseconds limit) {
   }
   splits_.clear();
   generation_.clear();
+  logs_.clear();
+}
+
+// Maps, bodies and certificates that the configuration no longer names; a process that is being replaced has read them long ago.
+void Haproxy::remove_stale_files(const Plan& plan) const {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.run_directory, error)) {
+    auto name = entry.path().filename().string();
+    bool split = name.starts_with("split-") && name.ends_with(".map");
+    bool stale = split ? !plan.splits.contains(name.substr(6, name.size() - 10))
+                       : (name.starts_with("body-") || name.starts_with("certificate")) && !plan.files.contains(name);
+    std::error_code ignored;
+    if (stale) std::filesystem::remove(entry.path(), ignored);
+  }
 }
 
 Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
   auto began = Steady::now() - std::chrono::seconds(1);
   if (running()) take_states(parse_stat(process_->command("show stat -1 4 -1").value_or("")));
   for (const auto& [name, content] : plan.files) TRY_VOID(write_file(options_.run_directory + "/" + name, content));
-  TRY_VOID(write_splits(plan.splits));
+  for (const auto& [rule, split_text] : plan.splits) {
+    auto before = splits_.find(rule);
+    if (before == splits_.end() || before->second != split_text) TRY_VOID(write_split(rule, split_text));
+  }
   TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(plan, tables_)));
   auto number = number_ + 1;
   auto configuration = render(plan, tables_, generation, options_.run_directory, number);
   bool again = running();
   if (process_ && !again) process_->remove_files();
   TRY_VOID(sockets_.open(plan.ports));
-  TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, sockets_.inherited()));
+  TRY(auto log, RequestLog::open(options_.run_directory, number));
+  auto inherited = sockets_.inherited();
+  inherited.emplace_back(kRequestLogVariable, log.fd());
+  TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, inherited));
+  logs_.insert_or_assign(number, std::move(log));
   sockets_.keep(plan.ports);
   if (again) retire(std::move(process_));
   // Until now the old process chose among the old targets.
   for (auto& [name, table] : tables_)
     for (auto& slot : table.slots)
       if (slot.drained > began) slot.drained = Steady::now();
+  counting_.take(number, {});  // from zero
   process_ = std::move(next);
   number_ = number;
   generation_ = generation;
   splits_ = plan.splits;
+  remove_stale_files(plan);
   log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", plan.ports.size(),
             plan.backends.size());
   return {};
@@ -241,6 +283,7 @@ Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
     return {};
   }
   auto plan = compile(snapshot, examine(snapshot));
+  access_log_.know(snapshot);
   auto commands = place(plan, snapshot);
   auto wanted = generation_of(plan, tables_, options_.run_directory);
   plan_ = plan;

@@ -8,9 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "balancer/access_log.h"
 #include "balancer/compile.h"
+#include "balancer/counting.h"
 #include "balancer/listening.h"
 #include "balancer/process.h"
+#include "balancer/request_log.h"
 #include "balancer/slots.h"
 #include "balancer/socket.h"
 
@@ -18,7 +21,7 @@ namespace watari::balancer {
 
 class Haproxy {
  public:
-  explicit Haproxy(const Options& options);
+  explicit Haproxy(const Options& options, AccessLogSink sink = {});
 
   // Takes over what runs, with its slots and splits.
   void adopt();
@@ -28,6 +31,8 @@ class Haproxy {
   Result<std::vector<model::TargetHealth>> observe(const Snapshot& snapshot);
   // Lets requests finish, but not longer than `limit`, and ends every process.
   void stop(std::chrono::milliseconds limit);
+  // Of the target groups of the last snapshot, as of the last observe().
+  std::vector<TargetGroupCounters> counters() const;
 
   bool running() const { return process_ && !process_->ended(); }
   int pidfd() const { return process_ ? process_->pidfd() : -1; }
@@ -41,13 +46,17 @@ class Haproxy {
   std::vector<std::string> place(const Plan& plan, const Snapshot& snapshot);
   Result<void> reload(const Plan& plan, const std::string& generation);
   Result<void> change_splits(const std::map<std::string, std::string>& splits);
-  Result<void> write_splits(const std::map<std::string, std::string>& splits) const;
+  Result<void> change_split(const std::string& rule, const std::string& split_text);
+  Result<void> write_split(const std::string& rule, const std::string& split_text) const;
   Result<void> order(const std::string& commands);
+  void remove_stale_files(const Plan& plan) const;
   void retire(std::unique_ptr<Process> process);
   // Ends replaced processes that have nothing left to do.
   void sweep();
   // Requests per "backend address", those of replaced processes included.
   std::map<std::string, int> count_sessions(const std::vector<ServerStat>& stats);
+  void count(const std::vector<ServerStat>& stats);
+  void read_log(int process);
   void take_states(const std::vector<ServerStat>& stats);
   model::TargetHealth health_of(const model::Target& target, const ServerStat* stat, const Slot* slot) const;
 
@@ -61,6 +70,10 @@ class Haproxy {
   std::map<std::string, SlotTable> tables_;  // by backend name
   std::map<std::string, std::string> splits_;  // as HAProxy has them
   std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
+  Counting counting_;
+  std::map<int, RequestLog> logs_;  // by process
+  AccessLog access_log_;
+  AccessLogSink sink_;
   bool incomplete_ = false;
   std::set<std::string> complaints_;
 };

@@ -1,5 +1,7 @@
 // What HAProxy says about its servers, in AWS's words.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "balancer/haproxy.h"
@@ -37,15 +39,74 @@ std::map<std::string, int> Haproxy::count_sessions(const std::vector<ServerStat>
   std::map<std::string, int> sessions;
   auto add = [&](const std::vector<ServerStat>& lines) {
     for (const auto& stat : lines) {
-      auto backend = stat.backend.ends_with(".open") ? stat.backend.substr(0, stat.backend.size() - 5) : stat.backend;
-      if (stat.sessions > 0) sessions[backend + " " + stat.address] += stat.sessions;
+      if (stat.sessions > 0) sessions[stat.backend + " " + stat.address] += stat.sessions;
     }
   };
   add(stats);
   sweep();
   for (const auto& process : replaced_)
-    if (auto answer = process->command("show stat -1 4 -1")) add(parse_stat(*answer));
+    if (auto answer = process->command("show stat -1 4 -1")) {
+      auto old = parse_stat(*answer);
+      add(old);
+      counting_.take(process->number(), old);
+    }
   return sessions;
+}
+
+// "L backend server milliseconds": a request that was timed. "A…": one that is logged.
+void Haproxy::read_log(int process) {
+  auto log = logs_.find(process);
+  if (log == logs_.end()) return;
+  log->second.read([&](std::string_view line) {
+    if (line.starts_with("A\t")) {
+      access_log_.add(line);
+      return;
+    }
+    auto words = split(std::string(line), ' ');
+    if (words.size() != 4 || words[0] != "L") return;
+    if (auto time = parse_number<int>(words[3]); time && *time >= 0) counting_.time(process, words[1], words[2], *time);
+  });
+}
+
+void Haproxy::count(const std::vector<ServerStat>& stats) {
+  if (process_) counting_.take(process_->number(), stats);
+  for (const auto& [number, log] : logs_) read_log(number);
+  if (auto entries = access_log_.take(); sink_)
+    for (const auto& of_one : entries) sink_(of_one);
+  for (auto& [number, log] : logs_) log.mark();
+  std::erase_if(logs_, [&](const auto& log) {
+    bool runs = (process_ && process_->number() == log.first) ||
+                std::ranges::any_of(replaced_, [&](const auto& process) { return process->number() == log.first; });
+    if (runs) return false;
+    counting_.forget(log.first);
+    auto file = request_log_file(options_.run_directory, log.first);
+    ::unlink(file.c_str());
+    ::unlink((file + ".read").c_str());
+    return true;
+  });
+  std::map<std::string, std::vector<std::string>> known;
+  for (const auto& backend : plan_.backends) {
+    auto& addresses = known[backend.name];
+    for (const auto& slot : tables_[backend.name].slots)
+      if (!slot.free()) addresses.push_back(slot.address);
+  }
+  counting_.keep(known);
+}
+
+std::vector<TargetGroupCounters> Haproxy::counters() const {
+  std::vector<TargetGroupCounters> out;
+  for (const auto& backend : plan_.backends) {
+    TargetGroupCounters group{.target_group = backend.group, .total = {}, .targets = {}};
+    if (auto found = counting_.groups().find(backend.name); found != counting_.groups().end()) {
+      group.total = found->second.total;
+      for (const auto& [address, counters] : found->second.targets) {
+        auto colon = address.rfind(':');
+        group.targets.push_back({address.substr(0, colon), parse_number<int>(address.substr(colon + 1)).value_or(0), counters});
+      }
+    }
+    out.push_back(std::move(group));
+  }
+  return out;
 }
 
 void Haproxy::take_states(const std::vector<ServerStat>& stats) {
@@ -86,6 +147,7 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
     stats = parse_stat(csv);
   }
   auto sessions = count_sessions(stats);
+  count(stats);
   take_states(stats);
   std::map<std::string, const ServerStat*> by_server;
   for (const auto& stat : stats) by_server[stat.backend + "/" + stat.server] = &stat;
@@ -114,7 +176,7 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
       }
       bool failed_long = Steady::now() - slot->since > backend->interval * backend->fall + backend->timeout;
       if (!slot->settled && !slot->draining && (slot->up || failed_long)) {
-        TRY_VOID(order(fmt::format("set server {}.open/{} state ready", backend->name, name)));
+        TRY_VOID(order(fmt::format("set server {}/o{} state ready", backend->name, name.substr(1))));
         slot->settled = true;
       }
     }

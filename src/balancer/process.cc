@@ -179,8 +179,8 @@ std::string Process::generation() const {
 }
 
 Result<void> Process::retire(const std::vector<int>& ports) {
-  TRY_VOID(command("experimental-mode on; set var proc.replaced bool(true)"));
-  for (int port : ports) TRY_VOID(command(fmt::format("shutdown frontend port-{}", port)));
+  for (int port : ports)
+    TRY_VOID(command(fmt::format("set server relay-{0}/next state ready; shutdown frontend port-{0}", port)));
   return {};
 }
 

@@ -92,11 +92,11 @@ std::string condition_text(const std::vector<model::Condition>& conditions) {
   return out;
 }
 
-std::string location_format(const model::Action& action) {
+std::string location_format(const model::Action& action, const std::string& protocol) {
   auto or_else = [](const std::string& value, const char* otherwise) { return value.empty() ? std::string(otherwise) : value; };
-  auto fill = [](const std::string& text) {
+  auto fill = [&](const std::string& text) {
     auto out = literal(text);
-    out = replace_all(out, "\\#{protocol}", "http");
+    out = replace_all(out, "\\#{protocol}", protocol);
     out = replace_all(out, "\\#{host}", "%[var(txn.host)]");
     out = replace_all(out, "\\#{port}", "%[dst_port]");
     out = replace_all(out, "/\\#{path}", "%[path]");  // HAProxy's path begins with the slash, AWS's does not

@@ -19,7 +19,11 @@ std::string global_section(const std::string& generation, const std::string& run
       "  description {0}\n"
       "  stats socket {1}/admin-{2}.sock mode 600 level admin expose-fd listeners\n"
       "  stats timeout 1h\n"
-      "  server-state-file {1}/servers.state\n\n",
+      "  server-state-file {1}/servers.state\n"
+      // Otherwise the first probes after a reload are spread over the shortest interval of the group.
+      "  max-spread-checks 50\n"
+      "  tune.ssl.default-dh-param 2048\n"
+      "  tune.h2.max-concurrent-streams 128\n\n",
       generation, run_directory, number);
 }
 
@@ -31,21 +35,21 @@ std::string defaults_section() {
       "  timeout connect 2s\n"
       "  timeout client 60s\n"
       "  timeout server 60s\n"
-      "  option idle-close-on-response\n"
+      // Requests that are timed (frontend.cc) or logged; request_log.h says why a file.
+      "  log \"fd@${REQUEST_LOG}\" len 8192 format raw local0\n"
       "  option redispatch 1\n"
-      "  retries 3\n"
-      "  retry-on conn-failure empty-response\n";
+      "  retries 3\n";
   for (auto error : kErrors)
     out += fmt::format("  http-error status {0} content-type text/html hdr Server awselb/2.0 string '<html><head><title>{1}</title>"
                        "</head><body><center><h1>{1}</h1></center></body></html>'\n", error.substr(0, 3), error);
   return out + "\n";
 }
 
-std::string server_lines(const SlotTable& table, const std::string& options) {
+std::string server_lines(const SlotTable& table, char kind, const std::string& options) {
   std::string out;
   for (std::size_t i = 0; i < table.slots.size(); ++i) {
     const auto& slot = table.slots[i];
-    out += fmt::format("  server s{} {}{}{}\n", i + 1, slot.free() ? "127.0.0.1:1" : slot.address, options,
+    out += fmt::format("  server {}{} {}{}{}\n", kind, i + 1, slot.free() ? "127.0.0.1:1" : slot.address, options,
                        slot.free() ? " disabled" : "");
   }
   return out;
@@ -79,12 +83,14 @@ std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tab
                    const std::string& run_directory, int number) {
   std::string out = "# Made by Watari from load balancers, listeners, rules and target groups; changes are overwritten.\n" +
                     global_section(generation, run_directory, number) + defaults_section() + plan.frontends +
-                    "backend none\n\n";
+                    "backend none\n\n"
+                    "backend nobody\n  http-request return status 404 content-type text/plain string \"no load balancer of that name listens here\"\n\n"
+                    "backend broken\n  mode tcp\n\n";
   for (const auto& backend : plan.backends) {
     auto table = tables.find(backend.name);
     const SlotTable& slots = table == tables.end() ? SlotTable{} : table->second;
-    out += "backend " + backend.name + "\n" + backend.head + server_lines(slots, backend.server) + "\n";
-    out += "backend " + backend.name + ".open\n" + backend.open_head + server_lines(slots, backend.open_server) + "\n";
+    out += "backend " + backend.name + "\n" + backend.head + server_lines(slots, 's', backend.server + backend.checked) +
+           server_lines(slots, 'o', backend.server + " backup") + "\n";
   }
   return out;
 }
@@ -96,9 +102,10 @@ std::string render_states(const Plan& plan, const std::map<std::string, SlotTabl
       "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state "
       "bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr "
       "srv_agent_port\n";
-  auto line = [&](const std::string& backend, std::size_t id, const Slot& slot, bool up, int admin, int health, int check) {
+  auto line = [&](const std::string& backend, std::size_t id, const std::string& name, const Slot& slot, bool up, int admin, int health,
+                  int check) {
     auto colon = slot.address.rfind(':');
-    out += fmt::format("0 {} {} s{} {} {} {} 1 1 1 {} {} {} {} 0 0 0 - {} - 0 0 - - 0\n", backend, id, id,
+    out += fmt::format("0 {} {} {} {} {} {} 1 1 1 {} {} {} {} 0 0 0 - {} - 0 0 - - 0\n", backend, id, name,
                        slot.address.substr(0, colon), up ? 2 : 0, admin, check ? 6 : 1, check ? 3 : 0, health, check,
                        slot.address.substr(colon + 1));
   };
@@ -108,9 +115,9 @@ std::string render_states(const Plan& plan, const std::map<std::string, SlotTabl
     for (std::size_t i = 0; i < table->second.slots.size(); ++i) {
       const auto& slot = table->second.slots[i];
       if (slot.free()) continue;
-      int admin = slot.draining ? kDrain : 0;
-      line(backend.name, i + 1, slot, slot.up, admin, slot.up ? backend.rise + backend.fall - 1 : 0, kChecked);
-      line(backend.name + ".open", i + 1, slot, true, !slot.settled ? kMaintenance : admin, 0, 0);
+      int admin = slot.draining ? (backend.sticky ? kMaintenance : kDrain) : 0;
+      line(backend.name, i + 1, fmt::format("s{}", i + 1), slot, slot.up, admin, slot.up ? backend.rise + backend.fall - 1 : 0, kChecked);
+      line(backend.name, table->second.slots.size() + i + 1, fmt::format("o{}", i + 1), slot, true, !slot.settled ? kMaintenance : admin, 0, 0);
     }
   }
   return out;

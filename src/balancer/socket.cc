@@ -91,11 +91,13 @@ std::vector<ServerStat> parse_stat(const std::string& csv) {
       auto column = columns.find(name);
       return column == columns.end() || column->second >= fields.size() ? std::string() : fields[column->second];
     };
+    auto count = [&](const char* name) { return parse_number<std::uint64_t>(text(name)).value_or(0); };
     auto number = [&](const char* name) { return parse_number<int>(text(name)).value_or(0); };
     ServerStat stat{.backend = text("pxname"), .server = text("svname"), .address = text("addr"), .status = text("status"),
                     .check_status = text("check_status"), .last_check = text("last_chk"), .check_code = number("check_code"),
                     .check_duration = number("check_duration"), .check_health = number("check_health"),
-                    .sessions = number("scur")};
+                    .sessions = number("scur"), .total = count("stot"), .connection_errors = count("econ"), .response_errors = count("eresp")};
+    for (std::size_t hundreds = 1; hundreds <= 5; ++hundreds) stat.responses[hundreds] = count(fmt::format("hrsp_{}xx", hundreds).c_str());
     if (stat.check_status.starts_with("* ")) stat.check_status.erase(0, 2);
     stats.push_back(std::move(stat));
   }

@@ -1,6 +1,8 @@
 #pragma once
 // HAProxy's command sockets: one connection a command, as HAProxy's own tools do. Blocking, at most two seconds.
 // Source: https://docs.haproxy.org/2.6/management.html#9.3
+#include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,9 @@ struct ServerStat {
   std::string last_check;    // the failure in words
   int check_code = 0, check_duration = 0, check_health = 0;
   int sessions = 0;
+  std::uint64_t total = 0;  // requests or connections, ever
+  std::array<std::uint64_t, 6> responses{};  // [2]: 2xx …
+  std::uint64_t connection_errors = 0, response_errors = 0;
 };
 std::vector<ServerStat> parse_stat(const std::string& csv);
 

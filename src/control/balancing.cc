@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "base/strings.h"
+#include "model/tls_policy.h"
 
 namespace watari::control {
 
@@ -43,6 +44,10 @@ Result<void> check_action(const State& state, const model::Action& action, const
   for (const auto& share : action.forward) {
     const auto* group = state.target_groups.find(share.target_group);
     if (!group) return refuse(Code::NotFound, "TargetGroupNotFound", "Target groups '{}' not found", share.target_group);
+    bool network = group->protocol == "TCP" || group->protocol == "TLS";
+    if (network != (balancer.type == "network"))
+      return refuse(Code::InvalidArgument, "InvalidConfigurationRequest", "The target group {} with the protocol {} cannot be used with the {} load balancer {}",
+                    group->name, group->protocol, balancer.type, balancer.name);
     if (group->vpc != balancer.vpc)
       return refuse(Code::InvalidArgument, "InvalidConfigurationRequest",
                     "The target group {} is in VPC {}, the load balancer {} in VPC {}", group->name, group->vpc, balancer.name, balancer.vpc);
@@ -68,9 +73,46 @@ Result<void> check_port(Control& control, const model::Listener& listener) {
                        listener.load_balancer);
   });
   TRY_VOID(outcome);
+  // Load balancers share an address: HTTP listeners are told apart by the Host header, others by nothing.
+  bool shares = listener.protocol == "HTTP" || listener.protocol == "HTTPS";
+  control.state().listeners.each("", [&](const std::string& key, const model::Listener& other) {
+    if (other.port == listener.port && key != listener.arn && (!shares || other.protocol != listener.protocol))
+      outcome = refuse(Code::AlreadyExists, "InvalidConfigurationRequest",
+                       "Port {} has an {} listener of another load balancer ('{}'); on one port there can be either HTTP, or HTTPS, or one TCP or TLS "
+                       "listener. Choose another port", listener.port, other.protocol, other.load_balancer);
+  });
+  TRY_VOID(outcome);
   if (!control.balancer()) return {};
   auto free = control.balancer()->check_port(listener.port);
   if (!free) return refuse(free.error().code, "InvalidConfigurationRequest", "{}", free.error().message);
+  return {};
+}
+
+Result<void> check_certificate(const State& state, const model::Listener& listener, const std::string& arn_text) {
+  const auto* certificate = state.certificates.find(arn_text);
+  if (!certificate || certificate->scope != listener.scope)
+    return refuse(Code::NotFound, "CertificateNotFound", "Certificate '{}' not found", arn_text);
+  return {};
+}
+
+// Protocol, certificates and policy fit each other and the load balancer. Fills in the default policy.
+Result<void> check_listener(const State& state, model::Listener& listener, const model::LoadBalancer& balancer) {
+  const auto& protocol = listener.protocol;
+  bool network = protocol == "TCP" || protocol == "TLS", secure = protocol == "HTTPS" || protocol == "TLS";
+  if (network != (balancer.type == "network"))
+    return refuse(Code::InvalidArgument, "ValidationError", "Listener protocol '{}' is not supported by load balancers of type '{}'; use one of '{}'", protocol,
+                  balancer.type, balancer.type == "network" ? "TCP, TLS" : "HTTP, HTTPS");
+  if (!secure && !listener.certificates.empty())
+    return refuse(Code::InvalidArgument, "ValidationError", "Certificates cannot be specified for {} listeners", protocol);
+  if (!secure && !listener.ssl_policy.empty())
+    return refuse(Code::InvalidArgument, "ValidationError", "An SSL policy cannot be specified for {} listeners", protocol);
+  if (!secure) return {};
+  if (listener.certificates.empty())
+    return refuse(Code::InvalidArgument, "ValidationError", "A certificate must be specified for {} listeners", protocol);
+  for (const auto& certificate : listener.certificates) TRY_VOID(check_certificate(state, listener, certificate));
+  if (listener.ssl_policy.empty()) listener.ssl_policy = model::kDefaultTlsPolicy;
+  if (!model::find_tls_policy(listener.ssl_policy))
+    return refuse(Code::NotFound, "SSLPolicyNotFound", "SSL policy '{}' not found", listener.ssl_policy);
   return {};
 }
 
@@ -120,7 +162,7 @@ Result<model::LoadBalancer> create_load_balancer(Control& control, model::LoadBa
       return refuse(Code::AlreadyExists, "DuplicateLoadBalancerName",
                     "A load balancer with the same name '{}' exists, but with different settings", balancer.name);
     }
-    balancer.arn = arn(balancer.scope, "loadbalancer/app/" + balancer.name + "/" + random_hex(16));
+    balancer.arn = arn(balancer.scope, (balancer.type == "network" ? "loadbalancer/net/" : "loadbalancer/app/") + balancer.name + "/" + random_hex(16));
     std::uint32_t number = 0;
     auto digits = random_hex(8);
     std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
@@ -210,6 +252,7 @@ Result<model::Listener> create_listener(Control& control, model::Listener listen
   return control.commit([&]() -> Result<model::Listener> {
     auto& state = control.state();
     TRY(auto balancer, balancer_of(state, listener.load_balancer));
+    TRY_VOID(check_listener(state, listener, balancer));
     TRY_VOID(check_port(control, listener));
     TRY_VOID(check_action(state, default_action, balancer));
     listener.arn = arn(listener.scope, "listener/" + tail(listener.load_balancer, "loadbalancer") + "/" + random_hex(16));
@@ -221,25 +264,66 @@ Result<model::Listener> create_listener(Control& control, model::Listener listen
   });
 }
 
-Result<model::Listener> modify_listener(Control& control, const std::string& arn_text, std::optional<int> port,
-                                        const std::optional<model::Action>& default_action) {
+Result<model::Listener> modify_listener(Control& control, const std::string& arn_text, const ListenerChange& change) {
   return control.commit([&]() -> Result<model::Listener> {
     auto& state = control.state();
     TRY(auto listener, listener_of(state, arn_text));
     TRY(auto balancer, balancer_of(state, listener.load_balancer));
-    if (port && *port != listener.port) {
-      listener.port = *port;
-      TRY_VOID(check_port(control, listener));
-      state.listeners.put(listener.arn, listener);
+    auto before = codec::to_json(listener);
+    bool moves = (change.port && *change.port != listener.port) || (change.protocol && *change.protocol != listener.protocol);
+    listener.port = change.port.value_or(listener.port);
+    listener.protocol = change.protocol.value_or(listener.protocol);
+    if (change.protocol && (*change.protocol == "HTTP" || *change.protocol == "TCP")) {
+      if (!change.certificate) listener.certificates.clear();
+      if (!change.ssl_policy) listener.ssl_policy.clear();
     }
-    if (default_action) {
-      TRY_VOID(check_action(state, *default_action, balancer));
+    if (change.ssl_policy) listener.ssl_policy = *change.ssl_policy;
+    if (change.certificate) {
+      std::erase(listener.certificates, *change.certificate);
+      if (listener.certificates.empty()) listener.certificates.push_back(*change.certificate);
+      else listener.certificates.front() = *change.certificate;
+    }
+    TRY_VOID(check_listener(state, listener, balancer));
+    if (moves) TRY_VOID(check_port(control, listener));
+    if (codec::to_json(listener) != before) state.listeners.put(listener.arn, listener);
+    if (change.default_action) {
+      TRY_VOID(check_action(state, *change.default_action, balancer));
       auto rules = rules_of(state, listener.arn);
       auto rule = rules.back();  // the default rule
-      rule.action = *default_action;
+      rule.action = *change.default_action;
       state.rules.put(rule.arn, rule);
     }
     return listener;
+  });
+}
+
+Result<model::Listener> add_listener_certificates(Control& control, const std::string& arn_text, const std::vector<std::string>& certificates) {
+  constexpr std::size_t kMost = 26;  // the default one and 25 others
+  return control.commit([&]() -> Result<model::Listener> {
+    TRY(auto listener, listener_of(control.state(), arn_text));
+    if (listener.protocol != "HTTPS" && listener.protocol != "TLS")
+      return refuse(Code::InvalidArgument, "ValidationError", "Certificates cannot be specified for {} listeners", listener.protocol);
+    for (const auto& certificate : certificates) {
+      TRY_VOID(check_certificate(control.state(), listener, certificate));
+      if (std::ranges::find(listener.certificates, certificate) == listener.certificates.end()) listener.certificates.push_back(certificate);
+    }
+    if (listener.certificates.size() > kMost)
+      return refuse(Code::ResourceExhausted, "TooManyCertificates", "A listener can have at most {} certificates beside its default one", kMost - 1);
+    control.state().listeners.put(listener.arn, listener);
+    return listener;
+  });
+}
+
+Result<void> remove_listener_certificates(Control& control, const std::string& arn_text, const std::vector<std::string>& certificates) {
+  return control.commit([&]() -> Result<void> {
+    TRY(auto listener, listener_of(control.state(), arn_text));
+    for (const auto& certificate : certificates) {
+      if (!listener.certificates.empty() && listener.certificates.front() == certificate)
+        return refuse(Code::FailedPrecondition, "OperationNotPermitted", "Certificate '{}' is the listener's default certificate; replace it by ModifyListener", certificate);
+      std::erase(listener.certificates, certificate);
+    }
+    control.state().listeners.put(listener.arn, listener);
+    return {};
   });
 }
 
@@ -326,8 +410,9 @@ Result<void> register_targets(Control& control, const std::string& target_group,
     for (const auto& wanted : targets) {
       auto address = parse_address(wanted.address);
       if (!address)
-        return refuse(Code::InvalidArgument, "ValidationError", "The IP address '{}' is not a valid IPv4 address", wanted.address);
-      if (vpc && !in_range(*address, vpc->cidr))
+        return refuse(Code::InvalidArgument, "ValidationError", "The target '{}' is not an IPv4 address{}", wanted.address,
+                      group->target_type == "instance" ? "; register a machine by the address at which this host reaches it" : "");
+      if (group->target_type == "ip" && vpc && !in_range(*address, vpc->cidr))
         return refuse(Code::InvalidArgument, "InvalidTarget", "The IP address '{}' is not in the range {} of the VPC {}", wanted.address,
                       vpc->cidr, vpc->id);
       model::Target target{.target_group = target_group, .address = wanted.address, .port = wanted.port, .registered_at = control.now()};

@@ -31,8 +31,16 @@ std::vector<std::string> load_balancers_of(const State& state, const std::string
 
 // The port is tried first: InvalidConfigurationRequest names who holds it. DuplicateListener.
 Result<model::Listener> create_listener(Control& control, model::Listener listener, const model::Action& default_action);
-Result<model::Listener> modify_listener(Control& control, const std::string& arn, std::optional<int> port,
-                                        const std::optional<model::Action>& default_action);
+struct ListenerChange {
+  std::optional<int> port;
+  std::optional<std::string> protocol, ssl_policy, certificate;  // certificate: the default one
+  std::optional<model::Action> default_action;
+};
+Result<model::Listener> modify_listener(Control& control, const std::string& arn, const ListenerChange& change);
+// Certificates beside the default one, chosen by the name that a client asks for (SNI). CertificateNotFound, TooManyCertificates;
+// OperationNotPermitted for the default one.
+Result<model::Listener> add_listener_certificates(Control& control, const std::string& arn, const std::vector<std::string>& certificates);
+Result<void> remove_listener_certificates(Control& control, const std::string& arn, const std::vector<std::string>& certificates);
 Result<void> delete_listener(Control& control, const std::string& arn);
 
 // PriorityInUse. The ARN is made here.

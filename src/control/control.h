@@ -40,6 +40,8 @@ struct Ports {
   std::function<Result<std::string>(const model::Scope& scope, const std::string& value_from)> secret;
   // Calls lifecycle hooks behind URLs.
   HookCaller call_hook;
+  // Opens what the vault sealed (private keys of certificates). Called on the loop.
+  std::function<Result<std::string>(const std::string& sealed, const std::string& context)> unseal;
 };
 
 class Control {

@@ -36,6 +36,19 @@ std::string Control::Evaluation::vpc_namespace(const std::string& vpc) {
   return namespaces[vpc] = *name;
 }
 
+// Certificate, chain and key in one text, as HAProxy reads them.
+void Control::Evaluation::add_certificate(const std::string& arn, std::map<std::string, std::string>& out) {
+  const auto* certificate = control.state().certificates.find(arn);
+  if (!certificate || out.contains(arn)) return;
+  auto key = control.ports_.unseal ? control.ports_.unseal(certificate->sealed_key, arn) : fail(Code::Unavailable, "there is no vault");
+  if (!key) {
+    log::error("certificate {}: {}", arn, key.error().message);
+    return;
+  }
+  auto line = [](const std::string& pem) { return pem.empty() || pem.ends_with('\n') ? pem : pem + "\n"; };
+  out[arn] = line(certificate->body) + line(certificate->chain) + line(*key);
+}
+
 void Control::Evaluation::tell_balancer() {
   auto version = balancing_version();
   if (!control.ports_.balancer) {
@@ -57,6 +70,8 @@ void Control::Evaluation::tell_balancer() {
   collect(state.rules, snapshot.rules);
   collect(state.target_groups, snapshot.target_groups);
   collect(state.targets, snapshot.targets);
+  for (const auto& listener : snapshot.listeners)
+    for (const auto& arn : listener.certificates) add_certificate(arn, snapshot.certificates);
   for (const auto& group : snapshot.target_groups) {
     if (group.vpc.empty() || snapshot.namespace_of_vpc.contains(group.vpc)) continue;
     if (auto name = vpc_namespace(group.vpc); !name.empty()) snapshot.namespace_of_vpc[group.vpc] = name;

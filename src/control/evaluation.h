@@ -34,6 +34,7 @@ struct Control::Evaluation {
 
   // --- what the world is told, after the commit (effects.cc) ---
   void carry_out();
+  void add_certificate(const std::string& arn, std::map<std::string, std::string>& out);
   void tell_balancer();
   void tell_security();
   void tell_names();

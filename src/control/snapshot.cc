@@ -32,7 +32,7 @@ plan::GroupCounts counts_of(const balancer::Counters& counters) {
 std::uint64_t Control::Evaluation::balancing_version() const {
   const auto& state = *control.state_;
   return state.load_balancers.version() + state.listeners.version() + state.rules.version() + state.target_groups.version() +
-         state.targets.version();
+         state.targets.version() + state.certificates.version();
 }
 
 bool Control::Evaluation::settled() const {

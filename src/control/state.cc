@@ -20,6 +20,7 @@ State::State(store::Database& database)
       rules(database, "rules"),
       target_groups(database, "target_groups"),
       targets(database, "targets"),
+      certificates(database, "certificates"),
       vpcs(database, "vpcs"),
       subnets(database, "subnets"),
       security_groups(database, "security_groups"),

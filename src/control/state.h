@@ -5,6 +5,7 @@
 #include "model/alarm.h"
 #include "model/balancing.h"
 #include "model/code_deploy.h"
+#include "model/certificate.h"
 #include "model/function.h"
 #include "model/network.h"
 #include "model/role.h"
@@ -49,6 +50,7 @@ struct State {
   store::Table<model::Rule> rules;                   // ARN
   store::Table<model::TargetGroup> target_groups;    // ARN
   store::Table<model::Target> targets;               // target_key
+  store::Table<model::Certificate> certificates;     // ARN
 
   store::Table<model::Vpc> vpcs;                       // network_key
   store::Table<model::Subnet> subnets;                 // network_key

@@ -28,10 +28,10 @@ struct LoadBalancer {
 
 struct TargetHealthCheck {
   bool enabled = true;
-  std::string protocol = "HTTP";      // HTTP | TCP
+  std::string protocol = "HTTP";      // HTTP | HTTPS | TCP
   std::string port = "traffic-port";  // or a number
   std::string path = "/";
-  std::string matcher = "200";        // "200", "200-299", "200,202"
+  std::string matcher = "200";        // "200", "200-299", "200,202"; of a GRPC target group its status codes: "12", "0-99"
   Seconds interval{30}, timeout{5};
   int healthy_threshold = 5, unhealthy_threshold = 2;
   WATARI_FIELDS(TargetHealthCheck, enabled, protocol, port, path, matcher, interval, timeout, healthy_threshold,
@@ -41,16 +41,17 @@ struct TargetHealthCheck {
 struct TargetGroup {
   Scope scope;
   std::string arn, name;
-  std::string protocol = "HTTP";
+  std::string protocol = "HTTP";  // HTTP | HTTPS (not verified, as with ALB) | TCP | TLS
+  std::string protocol_version = "HTTP1";  // HTTP1 | HTTP2 | GRPC; of HTTP and HTTPS
   int port = 80;
   std::string vpc;
-  std::string target_type = "ip";
+  std::string target_type = "ip";  // ip | instance (an address or a name of a machine that the user registers)
   TargetHealthCheck health_check;
   Seconds deregistration_delay{300};
   std::vector<Tag> attributes;  // the others, as given
   std::vector<Tag> tags;
   Time created_at{};
-  WATARI_FIELDS(TargetGroup, scope, arn, name, protocol, port, vpc, target_type, health_check, deregistration_delay,
+  WATARI_FIELDS(TargetGroup, scope, arn, name, protocol, protocol_version, port, vpc, target_type, health_check, deregistration_delay,
                 attributes, tags, created_at)
 };
 
@@ -76,9 +77,11 @@ WATARI_ENUM(ActionType, {ActionType::Forward, "forward"}, {ActionType::FixedResp
 struct Action {
   ActionType type = ActionType::Forward;
   std::vector<WeightedTargetGroup> forward;
+  bool sticky = false;  // a client stays with the target group that it was sent to (cookie AWSALBTG)
+  Seconds sticky_duration{0};
   std::string status_code, content_type, body;             // fixed response (status_code also of redirect: HTTP_301)
   std::string protocol, host, port, path, query;           // redirect, with #{placeholders}
-  WATARI_FIELDS(Action, type, forward, status_code, content_type, body, protocol, host, port, path, query)
+  WATARI_FIELDS(Action, type, forward, sticky, sticky_duration, status_code, content_type, body, protocol, host, port, path, query)
 };
 
 struct Condition {
@@ -100,10 +103,13 @@ struct Rule {
 struct Listener {
   Scope scope;
   std::string arn, load_balancer;  // ARNs
-  std::string protocol = "HTTP";
+  std::string protocol = "HTTP";  // HTTP | HTTPS | TCP | TLS
   int port = 80;
+  std::vector<std::string> certificates;  // ARNs; the first one answers clients that name no host, or an unknown one
+  std::string ssl_policy;
+  std::vector<Tag> attributes;
   std::vector<Tag> tags;
-  WATARI_FIELDS(Listener, scope, arn, load_balancer, protocol, port, tags)
+  WATARI_FIELDS(Listener, scope, arn, load_balancer, protocol, port, certificates, ssl_policy, attributes, tags)
 };
 
 // DescribeTargetHealth's states.

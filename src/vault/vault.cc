@@ -3,6 +3,7 @@
 #include <regex>
 
 #include "base/strings.h"
+#include "model/certificate.h"
 #include "vault/name.h"
 
 namespace watari::vault {
@@ -75,6 +76,8 @@ Vault::Vault(MasterKey key, store::Database& database)
 
 Result<std::unique_ptr<Vault>> Vault::open(const std::string& root, store::Database& database) {
   bool sealed_values = store::Table<Version>(database, "parameter_versions").size() > 0;
+  // Private keys that other rooms had sealed (seal()) need the same file.
+  sealed_values |= store::Table<model::Certificate>(database, "certificates").size() > 0;
   TRY(auto key, MasterKey::open(root + "/master.key", !sealed_values));
   auto vault = std::unique_ptr<Vault>(new Vault(key, database));
   TRY_VOID(vault->check_key());

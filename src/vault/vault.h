@@ -63,6 +63,10 @@ class Vault {
   std::vector<const Parameter*> list(const model::Scope& scope) const;                    // by name
   Result<void> set_tags(const model::Scope& scope, const std::string& name, std::vector<model::Tag> tags);
 
+  // Seals what other rooms keep (private keys of certificates); unseal() wants the same context.
+  Result<std::string> seal(const std::string& plaintext, const std::string& context) const { return key_.seal(plaintext, context); }
+  Result<std::string> unseal(const std::string& sealed, const std::string& context) const { return key_.unseal(sealed, context); }
+
   // The value that a container asks for with valueFrom: a name, or an ARN. Errors name the parameter, never the value.
   Result<std::string> read_secret(const model::Scope& scope, const std::string& value_from) const;
 

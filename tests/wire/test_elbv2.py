@@ -99,8 +99,7 @@ def test_wrong_load_balancers_are_refused_by_name(elb, make, network):
     assert refused(elb.create_load_balancer, Name="a_b", Subnets=subnets[:2])["Code"] == "ValidationError"
     assert refused(elb.create_load_balancer, Name="x", Subnets=subnets[:1])["Code"] == "ValidationError"
     assert refused(elb.create_load_balancer, Name="x", Subnets=["subnet-0000", subnets[0]])["Code"] == "SubnetNotFound"
-    error = refused(elb.create_load_balancer, Name="x", Subnets=subnets[:2], Type="network")
-    assert "Type" in error["Message"] or "type" in error["Message"]
+    assert "Type" in refused(elb.create_load_balancer, Name="x", Subnets=subnets[:2], Type="gateway")["Message"]
     assert refused(elb.create_load_balancer, Name="x", Subnets=subnets[:2], SecurityGroups=["sg-1"])["Code"] == "InvalidSecurityGroup"
 
 
@@ -113,7 +112,8 @@ def test_attributes_are_acted_upon_or_refused(elb, make):
     assert refused(elb.delete_load_balancer, LoadBalancerArn=arn)["Code"] == "OperationNotPermitted"
     modify = lambda key, value: refused(elb.modify_load_balancer_attributes, LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": value}])
     assert modify("no.such", "1")["Message"] == "Key 'no.such' not recognized"
-    assert "access_logs.s3.enabled" in modify("access_logs.s3.enabled", "true")["Message"]
+    assert "access_logs.s3.bucket" in modify("access_logs.s3.enabled", "true")["Message"]
+    assert "waf.fail_open.enabled" in modify("waf.fail_open.enabled", "true")["Message"]
     assert modify("idle_timeout.timeout_seconds", "0")["Code"] == "ValidationError"
 
 
@@ -129,7 +129,11 @@ def test_target_groups(elb, make, network):
                                        Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "5"}])
     attributes = {a["Key"]: a["Value"] for a in elb.describe_target_group_attributes(TargetGroupArn=made["TargetGroupArn"])["Attributes"]}
     assert attributes["deregistration_delay.timeout_seconds"] == "5"
-    assert "ip" in refused(elb.create_target_group, Name="x", Protocol="HTTP", Port=80, VpcId=vpc)["Message"]
+    machines = elb.create_target_group(Name="machines", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0]
+    assert machines["TargetType"] == "instance"
+    elb.delete_target_group(TargetGroupArn=machines["TargetGroupArn"])
+    assert "lambda" in refused(make.group, name="x", TargetType="lambda")["Message"]
+    assert "UDP" in refused(make.group, name="x", Protocol="UDP")["Message"]
     assert refused(make.group, name="x", HealthCheckPath="up")["Code"] == "ValidationError"
     assert refused(make.group, name="x", Matcher={"HttpCode": "99"})["Code"] == "ValidationError"
     assert refused(make.group, name="x", HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=5)["Code"] == "ValidationError"
@@ -152,8 +156,9 @@ def test_a_listener_answers_and_its_default_action_changes(elb, make):
     assert ask(port, "/a?b=c", "shop.test")[2]["location"] == "https://shop.test:443/a?b=c"
     assert refused(elb.create_listener, LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=port,
                    DefaultActions=listener["DefaultActions"])["Code"] == "DuplicateListener"
-    error = refused(elb.create_listener, LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTPS", Port=1, DefaultActions=[])
-    assert "HTTPS" in error["Message"]
+    error = refused(elb.create_listener, LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTPS", Port=1,
+                    DefaultActions=listener["DefaultActions"])
+    assert "certificate" in error["Message"]
     elb.delete_listener(ListenerArn=listener["ListenerArn"])
     assert refused(elb.describe_listeners, ListenerArns=[listener["ListenerArn"]])["Code"] == "ListenerNotFound"
     deadline = time.monotonic() + 10

@@ -3,11 +3,22 @@
 #include "aws/elbv2/wire.h"
 #include "aws/gen/elbv2/create_listener.h"
 #include "aws/gen/elbv2/delete_listener.h"
-#include "aws/gen/elbv2/describe_listener_attributes.h"
 #include "aws/gen/elbv2/describe_listeners.h"
 #include "aws/gen/elbv2/modify_listener.h"
 
 namespace watari::aws::elbv2 {
+
+namespace {
+
+// Creating or modifying names the default one only; others come by AddListenerCertificates.
+Result<std::optional<std::string>> default_certificate(const std::vector<Certificate>& certificates) {
+  if (certificates.empty()) return std::optional<std::string>();
+  if (certificates.size() > 1 || !certificates.front().CertificateArn)
+    return error(kInvalid, "Exactly one certificate ARN can be specified here; use AddListenerCertificates for further ones");
+  return std::optional(*certificates.front().CertificateArn);
+}
+
+}  // namespace
 
 Result<CreateListenerResponse> create_listener(Call& call, const CreateListenerRequest& request) {
   TRY(auto balancer, find_load_balancer(call, request.LoadBalancerArn));
@@ -15,6 +26,9 @@ Result<CreateListenerResponse> create_listener(Call& call, const CreateListenerR
   if (!request.Port) return error(kInvalid, "A listener port must be specified");
   TRY(auto action, action_from_wire(request.DefaultActions));
   model::Listener listener{.scope = call.scope, .load_balancer = balancer.arn, .protocol = *request.Protocol, .port = *request.Port};
+  TRY(auto certificate, default_certificate(request.Certificates));
+  if (certificate) listener.certificates.push_back(*certificate);
+  listener.ssl_policy = request.SslPolicy.value_or("");
   TRY(listener.tags, tags_from_wire(request.Tags));
   TRY(auto made, control::create_listener(*call.platform.control, std::move(listener), action));
   CreateListenerResponse response;
@@ -44,11 +58,12 @@ Result<DescribeListenersResponse> describe_listeners(Call& call, const DescribeL
 
 Result<ModifyListenerResponse> modify_listener(Call& call, const ModifyListenerRequest& request) {
   TRY(auto listener, find_listener(call, request.ListenerArn));
-  std::optional<model::Action> action;
+  control::ListenerChange change{.port = request.Port, .protocol = request.Protocol, .ssl_policy = request.SslPolicy};
+  TRY(change.certificate, default_certificate(request.Certificates));
   if (!request.DefaultActions.empty()) {
-    TRY(action, action_from_wire(request.DefaultActions));
+    TRY(change.default_action, action_from_wire(request.DefaultActions));
   }
-  TRY(auto changed, control::modify_listener(*call.platform.control, listener.arn, request.Port, action));
+  TRY(auto changed, control::modify_listener(*call.platform.control, listener.arn, change));
   ModifyListenerResponse response;
   response.Listeners.push_back(to_wire(call, changed));
   return response;
@@ -58,14 +73,6 @@ Result<DeleteListenerResponse> delete_listener(Call& call, const DeleteListenerR
   TRY(auto listener, find_listener(call, request.ListenerArn));
   TRY_VOID(control::delete_listener(*call.platform.control, listener.arn));
   return DeleteListenerResponse{};
-}
-
-// Nothing of a listener can be changed this way yet; Terraform asks.
-Result<DescribeListenerAttributesResponse> describe_listener_attributes(Call& call, const DescribeListenerAttributesRequest& request) {
-  TRY_VOID(find_listener(call, request.ListenerArn));
-  DescribeListenerAttributesResponse response;
-  response.Attributes.push_back({.Key = "routing.http.response.server.enabled", .Value = "true"});
-  return response;
 }
 
 }  // namespace watari::aws::elbv2

@@ -25,10 +25,11 @@ Result<std::vector<std::string>> subnets_of(const std::vector<std::string>& subn
   return out;
 }
 
-// Checks that they exist and lie in one VPC and in two zones at least; returns the VPC.
-Result<std::string> check_subnets(Call& call, const std::vector<std::string>& subnets) {
+// Checks that they exist and lie in one VPC and, unless one is enough, in two zones at least; returns the VPC.
+Result<std::string> check_subnets(Call& call, const std::vector<std::string>& subnets, bool one_is_enough) {
   std::string vpc;
   std::vector<std::string> zones;
+  if (subnets.empty() && one_is_enough) return error(kInvalid, "At least one subnet must be specified");
   if (subnets.empty()) return error(kInvalid, "At least two subnets in two different Availability Zones must be specified");
   for (const auto& id : subnets) {
     auto subnet = control::find_subnet(state_of(call), call.scope, id);
@@ -40,7 +41,7 @@ Result<std::string> check_subnets(Call& call, const std::vector<std::string>& su
       return error("InvalidConfigurationRequest", "A load balancer cannot be attached to multiple subnets in the same Availability Zone");
     zones.push_back(subnet->zone);
   }
-  if (zones.size() < 2)
+  if (zones.size() < 2 && !one_is_enough)
     return error(kInvalid, "At least two subnets in two different Availability Zones must be specified");
   return vpc;
 }
@@ -70,11 +71,13 @@ Result<CreateLoadBalancerResponse> create_load_balancer(Call& call, const Create
   auto& control = *call.platform.control;
   TRY_VOID(check_name("Load balancer", request.Name));
   TRY_VOID(control::ensure_default_network(control.database(), control.state(), call.scope));
-  model::LoadBalancer balancer{.scope = call.scope, .name = request.Name, .scheme = request.Scheme.value_or("internet-facing")};
+  model::LoadBalancer balancer{.scope = call.scope, .name = request.Name, .type = request.Type.value_or("application"),
+                              .scheme = request.Scheme.value_or("internet-facing")};
+  bool network = balancer.type == "network";
   TRY(balancer.subnets, subnets_of(request.Subnets, request.SubnetMappings));
-  TRY(balancer.vpc, check_subnets(call, balancer.subnets));
+  TRY(balancer.vpc, check_subnets(call, balancer.subnets, network));
   balancer.security_groups = request.SecurityGroups;
-  if (balancer.security_groups.empty()) {
+  if (balancer.security_groups.empty() && !network) {
     TRY(auto group, control::default_security_group(control.state(), call.scope, balancer.vpc));
     balancer.security_groups.push_back(group.id);
   }
@@ -118,7 +121,7 @@ Result<DeleteLoadBalancerResponse> delete_load_balancer(Call& call, const Delete
 Result<DescribeLoadBalancerAttributesResponse> describe_load_balancer_attributes(Call& call, const DescribeLoadBalancerAttributesRequest& request) {
   TRY(auto balancer, find_load_balancer(call, request.LoadBalancerArn));
   DescribeLoadBalancerAttributesResponse response;
-  for (const auto& attribute : all_attributes(load_balancer_attributes(), balancer.attributes))
+  for (const auto& attribute : all_attributes(load_balancer_attributes(balancer), balancer.attributes))
     response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
   return response;
 }
@@ -126,11 +129,18 @@ Result<DescribeLoadBalancerAttributesResponse> describe_load_balancer_attributes
 Result<ModifyLoadBalancerAttributesResponse> modify_load_balancer_attributes(Call& call, const ModifyLoadBalancerAttributesRequest& request) {
   TRY(auto balancer, change(call, request.LoadBalancerArn, [&](model::LoadBalancer& changed) -> Result<void> {
     for (const auto& attribute : request.Attributes)
-      TRY_VOID(set_attribute(load_balancer_attributes(), changed.attributes, attribute.Key.value_or(""), attribute.Value.value_or("")));
+      TRY_VOID(set_attribute(load_balancer_attributes(changed), changed.attributes, attribute.Key.value_or(""), attribute.Value.value_or("")));
+    auto value = [&](std::string_view key) {
+      auto found = std::ranges::find(changed.attributes, key, &model::Tag::key);
+      return found == changed.attributes.end() ? std::string() : found->value;
+    };
+    if (value("access_logs.s3.enabled") == "true" && value("access_logs.s3.bucket") != "watari-logs")
+      return error(kInvalid, "Watari has no S3 to write access logs to; give 'access_logs.s3.bucket' the value 'watari-logs', and they go to the log group "
+                             "/watari/elb/{}", changed.name);
     return {};
   }));
   ModifyLoadBalancerAttributesResponse response;
-  for (const auto& attribute : all_attributes(load_balancer_attributes(), balancer.attributes))
+  for (const auto& attribute : all_attributes(load_balancer_attributes(balancer), balancer.attributes))
     response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
   return response;
 }
@@ -147,7 +157,7 @@ Result<SetSecurityGroupsResponse> set_security_groups(Call& call, const SetSecur
 Result<SetSubnetsResponse> set_subnets(Call& call, const SetSubnetsRequest& request) {
   TRY(auto balancer, change(call, request.LoadBalancerArn, [&](model::LoadBalancer& changed) -> Result<void> {
     TRY(auto subnets, subnets_of(request.Subnets, request.SubnetMappings));
-    TRY(auto vpc, check_subnets(call, subnets));
+    TRY(auto vpc, check_subnets(call, subnets, changed.type == "network"));
     if (vpc != changed.vpc) return error("InvalidConfigurationRequest", "The subnets must be in the load balancer's VPC '{}'", changed.vpc);
     changed.subnets = std::move(subnets);
     return {};

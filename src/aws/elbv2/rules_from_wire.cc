@@ -34,6 +34,14 @@ Result<model::Action> forward_from_wire(const Action& in) {
   } else {
     return error(kInvalid, "A target group ARN must be specified for an action of type 'forward'");
   }
+  // Terraform says "not sticky" with a duration; AWS takes 1 second to 7 days.
+  if (in.ForwardConfig && in.ForwardConfig->TargetGroupStickinessConfig) {
+    const auto& sticky = *in.ForwardConfig->TargetGroupStickinessConfig;
+    out.sticky = sticky.Enabled.value_or(false);
+    auto seconds = sticky.DurationSeconds.value_or(out.sticky ? 0 : 3600);
+    if (seconds < 1 || seconds > 604800) return error(kInvalid, "Target group stickiness duration must be between '1' and '604800' seconds inclusive");
+    out.sticky_duration = out.sticky ? Seconds(seconds) : Seconds(0);
+  }
   return out;
 }
 

@@ -14,22 +14,36 @@ namespace watari::aws::elbv2 {
 
 namespace {
 
-bool is_matcher(const std::string& text) {
+bool is_matcher(const std::string& text, int lowest, int highest) {
   for (const auto& part : split(text, ',')) {
     auto ends = split(part, '-');
     if (ends.empty() || ends.size() > 2) return false;
     for (const auto& end : ends) {
       auto code = parse_number<int>(end);
-      if (!code || *code < 200 || *code > 499) return false;
+      if (!code || *code < lowest || *code > highest) return false;
     }
     if (ends.size() == 2 && parse_number<int>(ends[0]) > parse_number<int>(ends[1])) return false;
   }
   return true;
 }
 
+// What AWS takes when the request says nothing, by the group's protocol.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateTargetGroup.html
+void default_health_check(model::TargetGroup& group) {
+  auto& check = group.health_check;
+  if (group.protocol == "TCP" || group.protocol == "TLS") check.protocol = "TCP", check.healthy_threshold = 5, check.timeout = Seconds(10);
+  if (group.protocol_version == "GRPC") check.path = "/AWS.ALB/healthcheck", check.matcher = "12";
+}
+
 // Takes what a create or modify request says about the health check.
 template <class Request>
-Result<void> change_health_check(model::TargetHealthCheck& check, const Request& request) {
+Result<void> change_health_check(model::TargetGroup& group, const Request& request) {
+  auto& check = group.health_check;
+  bool network = group.protocol == "TCP" || group.protocol == "TLS", grpc = group.protocol_version == "GRPC";
+  if (request.HealthCheckProtocol) check.protocol = *request.HealthCheckProtocol;
+  if (check.protocol == "TCP" && !network) return error(kInvalid, "Health check protocol 'TCP' is not supported for target groups with the protocol '{}'", group.protocol);
+  if (check.protocol == "TCP" && (request.HealthCheckPath || (request.Matcher && request.Matcher->HttpCode)))
+    return error(kInvalid, "Health check path and matcher are not supported for health checks with the protocol 'TCP'");
   if (request.HealthCheckPort) check.port = *request.HealthCheckPort;
   if (request.HealthCheckPath) check.path = *request.HealthCheckPath;
   if (request.HealthCheckIntervalSeconds) check.interval = Seconds(*request.HealthCheckIntervalSeconds);
@@ -37,7 +51,9 @@ Result<void> change_health_check(model::TargetHealthCheck& check, const Request&
   if (request.HealthyThresholdCount) check.healthy_threshold = *request.HealthyThresholdCount;
   if (request.UnhealthyThresholdCount) check.unhealthy_threshold = *request.UnhealthyThresholdCount;
   if (request.Matcher && request.Matcher->HttpCode) check.matcher = *request.Matcher->HttpCode;
-  if (request.Matcher && request.Matcher->GrpcCode) return error(kInvalid, "GrpcCode is not supported by Watari; use HttpCode");
+  if (request.Matcher && request.Matcher->GrpcCode) check.matcher = *request.Matcher->GrpcCode;
+  if (request.Matcher && (grpc ? request.Matcher->HttpCode.has_value() : request.Matcher->GrpcCode.has_value()))
+    return error(kInvalid, "A matcher of target groups with the protocol version '{}' has {}", group.protocol_version, grpc ? "GrpcCode" : "HttpCode");
   if (check.port != "traffic-port") {
     auto port = parse_number<int>(check.port);
     if (!port || *port < 1 || *port > 65535)
@@ -48,7 +64,8 @@ Result<void> change_health_check(model::TargetHealthCheck& check, const Request&
   // AWS wants it smaller; with an interval of one second that would leave none.
   if (check.timeout > check.interval || (check.timeout == check.interval && check.interval > Seconds(1)))
     return error(kInvalid, "Health check timeout '{}' must be smaller than the interval '{}'", check.timeout.count(), check.interval.count());
-  if (!is_matcher(check.matcher))
+  if (grpc && !is_matcher(check.matcher, 0, 99)) return error(kInvalid, "Health check matcher gRPC code '{}' must be within '0-99' inclusive", check.matcher);
+  if (!grpc && !is_matcher(check.matcher, 200, 499))
     return error(kInvalid, "Health check matcher HTTP code '{}' must be within '200-499' inclusive", check.matcher);
   return {};
 }
@@ -59,14 +76,19 @@ Result<CreateTargetGroupResponse> create_target_group(Call& call, const CreateTa
   auto& control = *call.platform.control;
   TRY_VOID(check_name("Target group", request.Name));
   TRY_VOID(control::ensure_default_network(control.database(), control.state(), call.scope));
-  if (!request.TargetType)
-    return error(kInvalid, "The target type is 'instance' when none is given, and Watari has no instances; give TargetType 'ip'");
   if (!request.Protocol) return error(kInvalid, "A protocol must be specified");
   if (!request.Port) return error(kInvalid, "A port must be specified");
   if (!request.VpcId) return error(kInvalid, "A VPC ID must be specified");
   if (!control::find_vpc(control.state(), call.scope, *request.VpcId)) return error(kInvalid, "The VPC ID '{}' is not found", *request.VpcId);
-  model::TargetGroup group{.scope = call.scope, .name = request.Name, .protocol = *request.Protocol, .port = *request.Port, .vpc = *request.VpcId};
-  TRY_VOID(change_health_check(group.health_check, request));
+  model::TargetGroup group{.scope = call.scope, .name = request.Name, .protocol = *request.Protocol, .port = *request.Port, .vpc = *request.VpcId,
+                           .target_type = request.TargetType.value_or("instance")};
+  bool http = group.protocol == "HTTP" || group.protocol == "HTTPS";
+  group.protocol_version = request.ProtocolVersion.value_or("HTTP1");
+  if (group.protocol_version != "HTTP1" && group.protocol_version != "HTTP2" && group.protocol_version != "GRPC")
+    return error(kInvalid, "Protocol version '{}' must be one of 'GRPC, HTTP1, HTTP2'", group.protocol_version);
+  if (!http && request.ProtocolVersion) return error(kInvalid, "Protocol version is not supported for target groups with the protocol '{}'", group.protocol);
+  default_health_check(group);
+  TRY_VOID(change_health_check(group, request));
   TRY(group.tags, tags_from_wire(request.Tags));
   TRY(auto made, control::create_target_group(control, std::move(group)));
   CreateTargetGroupResponse response;
@@ -103,7 +125,7 @@ Result<DescribeTargetGroupsResponse> describe_target_groups(Call& call, const De
 Result<ModifyTargetGroupResponse> modify_target_group(Call& call, const ModifyTargetGroupRequest& request) {
   TRY(auto group, call.platform.control->commit([&]() -> Result<model::TargetGroup> {
     TRY(auto changed, find_target_group(call, request.TargetGroupArn));
-    TRY_VOID(change_health_check(changed.health_check, request));
+    TRY_VOID(change_health_check(changed, request));
     state_of(call).target_groups.put(changed.arn, changed);
     return changed;
   }));
@@ -120,7 +142,7 @@ Result<DeleteTargetGroupResponse> delete_target_group(Call& call, const DeleteTa
 Result<DescribeTargetGroupAttributesResponse> describe_target_group_attributes(Call& call, const DescribeTargetGroupAttributesRequest& request) {
   TRY(auto group, find_target_group(call, request.TargetGroupArn));
   DescribeTargetGroupAttributesResponse response;
-  for (const auto& attribute : all_attributes(target_group_attributes(), group.attributes))
+  for (const auto& attribute : all_attributes(target_group_attributes(group), group.attributes))
     response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
   return response;
 }
@@ -130,14 +152,14 @@ Result<ModifyTargetGroupAttributesResponse> modify_target_group_attributes(Call&
     TRY(auto changed, find_target_group(call, request.TargetGroupArn));
     for (const auto& attribute : request.Attributes) {
       auto key = attribute.Key.value_or(""), value = attribute.Value.value_or("");
-      TRY_VOID(set_attribute(target_group_attributes(), changed.attributes, key, value));
+      TRY_VOID(set_attribute(target_group_attributes(changed), changed.attributes, key, value));
       if (key == "deregistration_delay.timeout_seconds") changed.deregistration_delay = Seconds(parse_number<int>(value).value_or(300));
     }
     state_of(call).target_groups.put(changed.arn, changed);
     return changed;
   }));
   ModifyTargetGroupAttributesResponse response;
-  for (const auto& attribute : all_attributes(target_group_attributes(), group.attributes))
+  for (const auto& attribute : all_attributes(target_group_attributes(group), group.attributes))
     response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
   return response;
 }

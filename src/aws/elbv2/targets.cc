@@ -13,7 +13,8 @@ Result<std::vector<control::TargetAddress>> addresses(const model::TargetGroup& 
   std::vector<control::TargetAddress> out;
   for (const auto& target : targets) {
     if (target.Id.starts_with("i-"))
-      return error("InvalidTarget", "The target '{}' is an instance, the target group '{}' takes IP addresses", target.Id, group.name);
+      return error("InvalidTarget", "The target '{}' is the id of an EC2 instance, and Watari has none; register the machine's IPv4 address in '{}'", target.Id,
+                   group.name);
     out.push_back({target.Id, target.Port.value_or(group.port)});
   }
   if (out.empty()) return error(kInvalid, "At least one target must be specified");

@@ -45,11 +45,14 @@ TargetGroup to_wire(Call& call, const model::TargetGroup& group) {
                   .HealthCheckTimeoutSeconds = static_cast<int>(check.timeout.count()),
                   .HealthyThresholdCount = check.healthy_threshold,
                   .UnhealthyThresholdCount = check.unhealthy_threshold,
-                  .HealthCheckPath = check.path,
-                  .Matcher = Matcher{.HttpCode = check.matcher}};
+                  };
+  if (check.protocol != "TCP") {
+    out.HealthCheckPath = check.path;
+    out.Matcher = group.protocol_version == "GRPC" ? Matcher{.GrpcCode = check.matcher} : Matcher{.HttpCode = check.matcher};
+  }
   out.LoadBalancerArns = control::load_balancers_of(state_of(call), group.arn);
   out.TargetType = group.target_type;
-  out.ProtocolVersion = "HTTP1";
+  if (group.protocol == "HTTP" || group.protocol == "HTTPS") out.ProtocolVersion = group.protocol_version;
   out.IpAddressType = "ipv4";
   return out;
 }
@@ -58,6 +61,9 @@ Listener to_wire(Call& call, const model::Listener& listener) {
   Listener out{.ListenerArn = listener.arn, .LoadBalancerArn = listener.load_balancer, .Port = listener.port, .Protocol = listener.protocol};
   if (auto rules = control::rules_of(state_of(call), listener.arn); !rules.empty())
     out.DefaultActions.push_back(to_wire(rules.back().action));
+  if (!listener.certificates.empty()) out.Certificates.push_back({.CertificateArn = listener.certificates.front()});
+  out.SslPolicy = text(listener.ssl_policy);
+  if (listener.protocol == "HTTPS") out.MutualAuthentication = MutualAuthenticationAttributes{.Mode = "off"};
   return out;
 }
 
@@ -68,7 +74,8 @@ Action to_wire(const model::Action& action) {
       if (action.forward.size() == 1) out.TargetGroupArn = action.forward.front().target_group;
       ForwardActionConfig forward;
       for (const auto& share : action.forward) forward.TargetGroups.push_back({.TargetGroupArn = share.target_group, .Weight = share.weight});
-      forward.TargetGroupStickinessConfig = TargetGroupStickinessConfig{.Enabled = false};
+      forward.TargetGroupStickinessConfig = TargetGroupStickinessConfig{.Enabled = action.sticky};
+      if (action.sticky) forward.TargetGroupStickinessConfig->DurationSeconds = static_cast<int>(action.sticky_duration.count());
       out.ForwardConfig = std::move(forward);
       break;
     }

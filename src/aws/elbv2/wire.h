@@ -47,8 +47,8 @@ struct AttributeRule {
   // "" : only the default; "a|b": one of these; "1-4000": a number in the range.
   std::string_view accepted;
 };
-std::span<const AttributeRule> load_balancer_attributes();
-std::span<const AttributeRule> target_group_attributes();
+std::span<const AttributeRule> load_balancer_attributes(const model::LoadBalancer& balancer);
+std::span<const AttributeRule> target_group_attributes(const model::TargetGroup& group);
 // Takes the changes into `attributes`; ValidationError names what is unknown, malformed or not supported.
 Result<void> set_attribute(std::span<const AttributeRule> rules, std::vector<model::Tag>& attributes, const std::string& key,
                            const std::string& value);

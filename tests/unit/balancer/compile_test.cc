@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "balancer/compile.h"
+#include "balancer/counting.h"
 #include "balancer/process.h"
 #include "balancer/slots.h"
 #include "balancer/socket.h"
@@ -111,6 +112,46 @@ TEST(Stat, ReadsColumnsByNameAndQuotedFields) {
   EXPECT_EQ(stats[0].check_status, "L7STS");
   EXPECT_EQ(stats[0].last_check, "no, \"thanks\"");
   EXPECT_EQ(stats[0].address, "10.0.0.1:80");
+}
+
+TEST(Split, BecomesRangesOfDrawsAndComesBack) {
+  for (const std::string& text : {"blue", "none", "7000:blue:10000:green", "3333:a:6667:b:10000:c"}) EXPECT_EQ(split_of_map(map_of_split(text)), text);
+  auto map = map_of_split("7000:blue:10000:green");
+  ASSERT_EQ(map.size(), 2u);
+  EXPECT_EQ(map[0], std::make_pair(std::string("0:6999"), std::string("blue")));
+  EXPECT_EQ(map[1], std::make_pair(std::string("7000:9999"), std::string("green")));
+}
+
+TEST(Latency, FindsQuantilesWithinTheirClass) {
+  LatencyHistogram histogram;
+  EXPECT_EQ(histogram.quantile(0.99), 0);
+  histogram.add(0, 98);
+  histogram.add(200, 2);
+  EXPECT_LE(histogram.quantile(0.5), 1);
+  EXPECT_GT(histogram.quantile(0.99), 150);
+  EXPECT_LT(histogram.quantile(0.99), 260);
+  histogram.add(1e9);
+  EXPECT_EQ(histogram.total(), 101u);
+}
+
+TEST(Counting, GivesWhatASlotCountedToTheTargetThatSatInIt) {
+  Counting counting;
+  auto stat = [](const std::string& address, std::uint64_t total) {
+    return std::vector<ServerStat>{{.backend = "b", .server = "s1", .address = address, .total = total, .responses = {0, 0, total}}};
+  };
+  counting.adopt(1, stat("10.0.0.1:80", 100));  // before this daemon
+  counting.take(1, stat("10.0.0.1:80", 103));
+  counting.take(1, stat("10.0.0.2:80", 104));  // the last one of the former target
+  counting.take(1, stat("10.0.0.2:80", 110));
+  counting.take(2, stat("10.0.0.2:80", 5));  // another process, from zero
+  counting.take(1, stat("10.0.0.2:80", 111));
+  const auto& group = counting.groups().at("b");
+  EXPECT_EQ(group.targets.at("10.0.0.1:80").requests, 4u);
+  EXPECT_EQ(group.targets.at("10.0.0.2:80").responses_2xx, 12u);
+  EXPECT_EQ(group.total.requests, 16u);
+  counting.keep({{"b", {"10.0.0.2:80"}}});
+  EXPECT_EQ(group.targets.size(), 1u);
+  EXPECT_EQ(group.total.requests, 16u);
 }
 
 }  // namespace

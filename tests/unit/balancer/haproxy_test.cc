@@ -273,7 +273,7 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
   ASSERT_TRUE(becomes(one, TargetState::Healthy) && becomes(two, TargetState::Healthy));
   Load load(port_, 4);
   // Requests in flight on both.
-  one.slow_ms = two.slow_ms = 1500;
+  one.slow_ms = two.slow_ms = 3000;
   std::vector<std::future<std::string>> slow;
   for (int i = 0; i < 6; ++i)
     slow.push_back(std::async(std::launch::async, [&] {
@@ -427,6 +427,34 @@ TEST_F(HaproxyTest, RefusesAPortThatSomeoneHoldsAndKeepsTheOthers) {
   EXPECT_EQ(sample(10)["one"], 10);
   ::close(taken);  // it is taken up as soon as it is free
   EXPECT_TRUE(eventually([&] { return sample(1, "x", port)["one"] == 1; }));
+}
+
+TEST_F(HaproxyTest, CountsAnswersByTargetAndKeepsCountingAcrossAReload) {
+  auto& server = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(server, TargetState::Healthy));
+  auto blue = [&] {
+    for (auto& group : balancer_->counters())
+      if (group.target_group == "blue") return group;
+    return TargetGroupCounters{};
+  };
+  sample(20);
+  server.health = 503;  // what /health answers
+  Client(port_).get("/health");
+  EXPECT_TRUE(eventually([&] { return blue().total.responses_5xx == 1; }));
+  auto before = blue();
+  EXPECT_EQ(before.total.requests, 21u);
+  EXPECT_EQ(before.total.responses_2xx, 20u);
+  EXPECT_EQ(before.total.failures(), 1u);
+  ASSERT_EQ(before.targets.size(), 1u);
+  EXPECT_EQ(before.targets[0].port, server.port);
+  EXPECT_TRUE(eventually([&] { return blue().total.latency.total() == 21; }));
+  snapshot_.target_groups[1].health_check.path = "/other";
+  apply();  // a reload
+  sample(5);
+  EXPECT_TRUE(eventually([&] { return blue().total.requests == 26; }));
+  EXPECT_EQ(blue().total.since(before.total).responses_2xx, 5u);
+  EXPECT_EQ(blue().targets[0].counters.requests, 26u);
 }
 
 }  // namespace

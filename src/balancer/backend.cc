@@ -1,0 +1,124 @@
+// A target group as a HAProxy backend.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
+#include <algorithm>
+
+#include "balancer/compiler.h"
+#include "base/strings.h"
+
+namespace watari::balancer {
+
+namespace {
+
+// "0-5,12" as a regular expression over a status code.
+std::string code_regex(const std::string& matcher) {
+  std::vector<std::string> codes;
+  for (const auto& part : split(matcher, ',')) {
+    auto ends = split(part, '-');
+    int from = parse_number<int>(ends.front()).value_or(0), to = parse_number<int>(ends.back()).value_or(from);
+    for (int code = from; code <= to && code < 100; ++code) codes.push_back(std::to_string(code));
+  }
+  return "^(" + join(codes, "|") + ")$";
+}
+
+bool has_zero(const std::string& matcher) {
+  return std::ranges::any_of(split(matcher, ','), [](const std::string& part) { return split(part, '-').front() == "0"; });
+}
+
+// A call without a message. A target that does not know the method says so in its headers; one that does gives its status in the
+// trailers, which a HAProxy check does not see: no status in the headers counts as 0.
+std::string grpc_check(const model::TargetHealthCheck& check, const std::string& host) {
+  auto out = "  option httpchk\n  http-check send meth POST uri '" + quoted(check.path) + "' ver HTTP/2 hdr Host " + host +
+             " hdr User-Agent ELB-HealthChecker/2.0 hdr Content-Type application/grpc hdr TE trailers\n"
+             "  http-check expect status 200\n";
+  auto regex = code_regex(check.matcher);
+  if (!has_zero(check.matcher)) return out + "  http-check expect hdr name grpc-status value -m reg '" + regex + "'\n";
+  return out + "  http-check expect ! hdr name grpc-status value -m reg '^(?!" + regex.substr(1) + ")'\n";
+}
+
+std::string health_check(const model::TargetGroup& group, const std::string& host) {
+  const auto& check = group.health_check;
+  auto out = fmt::format("  timeout check {}s\n", check.timeout.count());
+  if (check.protocol != "HTTP" && check.protocol != "HTTPS") return out + "  option tcp-check\n";
+  if (group.protocol_version == "GRPC") return out + grpc_check(check, host);
+  const char* version = group.protocol_version == "HTTP2" ? "HTTP/2" : "HTTP/1.1";
+  out += "  option httpchk\n  http-check send meth GET uri '" + quoted(check.path) + "' ver " + version + " hdr Host " + host +
+         " hdr User-Agent ELB-HealthChecker/2.0\n";
+  return out + "  http-check expect status " + check.matcher + "\n";
+}
+
+// A client stays with its target by a cookie. Dynamic: made of the target's address, so that it names the same target after a
+// reload, whichever slot that sits in. Of an application's cookie, the companion names the slot, which a reload keeps.
+std::string stickiness(const model::TargetGroup& group) {
+  if (attribute(group.attributes, "stickiness.enabled", "false") != "true") return "";
+  if (attribute(group.attributes, "stickiness.type", "lb_cookie") == "lb_cookie") {
+    auto seconds = attribute(group.attributes, "stickiness.lb_cookie.duration_seconds", "86400");
+    return "  dynamic-cookie-key " + backend_name(group.arn) + "\n  cookie AWSALB insert indirect dynamic httponly attr \"Max-Age=" + seconds + "\"\n";
+  }
+  auto name = attribute(group.attributes, "stickiness.app_cookie.cookie_name", "");
+  auto seconds = attribute(group.attributes, "stickiness.app_cookie.duration_seconds", "86400");
+  return "  use-server %[req.cook(AWSALBAPP-0)] if { req.cook(AWSALBAPP-0) -m found }\n"
+         "  http-response add-header Set-Cookie \"AWSALBAPP-0=%[srv_name,regsub(^o,s)]; Path=/; HttpOnly; Max-Age=" + seconds +
+         "\" if { res.cook(" + name + ") -m found }\n";
+}
+
+std::string server_options(const model::TargetGroup& group) {
+  bool secure = group.protocol == "HTTPS" || group.protocol == "TLS", two = group.protocol_version != "HTTP1";
+  std::string out = secure ? std::string(" ssl verify none") + (two ? " alpn h2" : "") : "";  // ALB does not verify its targets either
+  if (two) out += " proto h2";
+  if (attribute(group.attributes, "proxy_protocol_v2.enabled", "false") == "true") out += " send-proxy-v2";
+  return out;
+}
+
+std::string check_options(const model::TargetGroup& group) {
+  const auto& check = group.health_check;
+  // While a target is down it is asked more often than the interval says: the sooner a new one serves, the better.
+  auto down = std::min<std::int64_t>(200, std::chrono::duration_cast<Millis>(check.interval).count());
+  auto out = fmt::format(" check inter {}s downinter {}ms rise {} fall {}", check.interval.count(), down, check.healthy_threshold,
+                         check.unhealthy_threshold);
+  bool secure = group.protocol == "HTTPS" || group.protocol == "TLS", over_tls = check.protocol == "HTTPS";
+  if (secure && !over_tls) out += " no-check-ssl";
+  if (!secure && over_tls) out += " check-ssl verify none";
+  if (group.protocol_version != "HTTP1") out += " check-proto h2";
+  if (check.port != "traffic-port") out += " port " + check.port;
+  auto slow_start = attribute(group.attributes, "slow_start.duration_seconds", "0");
+  if (slow_start != "0") out += " slowstart " + slow_start + "s";
+  return out;
+}
+
+}  // namespace
+
+void Compiler::add_backend(const model::TargetGroup& group) {
+  const auto& check = group.health_check;
+  Backend backend{.name = backend_name(group.arn), .group = group.arn, .rise = check.healthy_threshold, .fall = check.unhealthy_threshold,
+                  .interval = check.interval, .timeout = check.timeout};
+  auto algorithm = attribute(group.attributes, "load_balancing.algorithm.type", "round_robin");
+  std::string balance = algorithm == "least_outstanding_requests" ? "leastconn" : algorithm == "weighted_random" ? "random" : "roundrobin";
+  const auto& user = *group_users.at(group.arn);
+  bool http = group.protocol == "HTTP" || group.protocol == "HTTPS";
+  auto idle = idle_timeout(user);
+  auto& head = backend.head;
+  head = "  # " + group.arn + "\n";
+  if (http) {
+    // What a retry needs is a copy of every request (about 1 µs): only where there is another target, and the method allows it.
+    head += "  balance " + balance + "\n  retry-on conn-failure empty-response\n"
+            "  http-request disable-l7-retry if { nbsrv lt 2 } or !{ method GET HEAD OPTIONS }\n" + stickiness(group);
+  } else {
+    bool by_source = attribute(group.attributes, "stickiness.enabled", "false") == "true";
+    head += std::string("  mode tcp\n  balance ") + (by_source ? "source\n  hash-type consistent\n" : "roundrobin\n");
+  }
+  head += "  option allbackups\n  timeout server " + idle + "s\n  timeout tunnel " + idle + "s\n";
+  if (auto vpc = options.namespaces.find(group.vpc); vpc != options.namespaces.end() && group.target_type != "instance") {
+    head += "  # namespace " + vpc->second + "\n";
+    backend.server = " namespace " + vpc->second.substr(0, vpc->second.find(' '));
+  }
+  // ALB sends "address:port" as the Host. HAProxy 2.6 cannot (no such value in checks), so it is the load balancer's name.
+  head += health_check(group, to_lower(user.dns_name));
+  backend.sticky = http && attribute(group.attributes, "stickiness.enabled", "false") == "true";
+  backend.server += server_options(group);
+  backend.checked = check.enabled ? check_options(group) : "";
+  // NLB closes connections to targets that became unhealthy.
+  if (!http && check.enabled) backend.checked += " on-marked-down shutdown-sessions";
+  plan.backends.push_back(std::move(backend));
+}
+
+}  // namespace watari::balancer

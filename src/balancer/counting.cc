@@ -1,0 +1,58 @@
+#include "balancer/counting.h"
+
+#include <algorithm>
+
+namespace watari::balancer {
+
+namespace {
+
+Counters counters_of(const ServerStat& stat) {
+  return {.requests = stat.total, .responses_2xx = stat.responses[2], .responses_3xx = stat.responses[3], .responses_4xx = stat.responses[4],
+          .responses_5xx = stat.responses[5], .connection_errors = stat.connection_errors, .response_errors = stat.response_errors, .latency = {}};
+}
+
+std::string key_of(const ServerStat& stat) { return stat.backend + "/" + stat.server; }
+
+}  // namespace
+
+void Counting::adopt(int process, const std::vector<ServerStat>& stats) {
+  for (const auto& stat : stats) seen_[process][key_of(stat)] = {stat.address, counters_of(stat)};
+}
+
+void Counting::take(int process, const std::vector<ServerStat>& stats) {
+  auto& servers = seen_[process];
+  for (const auto& stat : stats) {
+    auto now = counters_of(stat);
+    auto& seen = servers[key_of(stat)];
+    auto added = now.since(seen.counters);
+    // What a slot counted before it changed hands was for the former target.
+    auto address = seen.address.empty() ? stat.address : seen.address;
+    seen = {stat.address, now};
+    if (added.requests + added.connection_errors + added.response_errors == 0 && added.responses_5xx == 0) continue;
+    auto& group = groups_[stat.backend];
+    group.total += added;
+    group.targets[address] += added;
+  }
+}
+
+void Counting::forget(int process) { seen_.erase(process); }
+
+void Counting::time(int process, const std::string& backend, const std::string& server, double milliseconds) {
+  auto servers = seen_.find(process);
+  if (servers == seen_.end()) return;
+  auto slot = servers->second.find(backend + "/" + server);
+  if (slot == servers->second.end()) return;
+  auto& group = groups_[backend];
+  group.total.latency.add(milliseconds);
+  group.targets[slot->second.address].latency.add(milliseconds);
+}
+
+void Counting::keep(const std::map<std::string, std::vector<std::string>>& targets_of) {
+  std::erase_if(groups_, [&](const auto& group) { return !targets_of.contains(group.first); });
+  for (auto& [name, group] : groups_) {
+    const auto& known = targets_of.at(name);
+    std::erase_if(group.targets, [&](const auto& target) { return std::ranges::find(known, target.first) == known.end(); });
+  }
+}
+
+}  // namespace watari::balancer

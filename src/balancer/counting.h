@@ -1,0 +1,42 @@
+#pragma once
+// Adds up what HAProxy processes counted into counters that only grow (counters.h): across reloads, and though server slots change
+// hands. Owner: the balancer thread.
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "balancer/counters.h"
+#include "balancer/socket.h"
+
+namespace watari::balancer {
+
+class Counting {
+ public:
+  // A process that the former daemon started: what it counted until now is not counted here.
+  void adopt(int process, const std::vector<ServerStat>& stats);
+  // The servers of a process as they are now; a process that was never seen counted from zero.
+  void take(int process, const std::vector<ServerStat>& stats);
+  // The process has ended.
+  void forget(int process);
+  // One request's time, by its slot.
+  void time(int process, const std::string& backend, const std::string& server, double milliseconds);
+
+  struct Group {
+    Counters total;
+    std::map<std::string, Counters> targets;  // by "address:port"
+  };
+  const std::map<std::string, Group>& groups() const { return groups_; }  // by backend name
+  // Targets that are not in the group any more are counted in its total only; groups that are gone not at all.
+  void keep(const std::map<std::string, std::vector<std::string>>& targets_of);
+
+ private:
+  struct Seen {
+    std::string address;
+    Counters counters;
+  };
+  std::map<int, std::map<std::string, Seen>> seen_;  // by process and "backend/slot"
+  std::map<std::string, Group> groups_;
+};
+
+}  // namespace watari::balancer
