@@ -202,6 +202,8 @@ Result<void> read_config(std::string_view json, Image& image) {
   for (const auto& entry : root["history"].as_array())
     image.history.push_back({entry["created_by"].as_string(), entry["comment"].as_string(), entry["empty_layer"].as_bool(),
                              entry["created"].as_string()});
+  // The history is optional; what is built on the image must know which layers came before.
+  if (image.history.empty()) image.history.resize(image.layers.size());
   return {};
 }
 

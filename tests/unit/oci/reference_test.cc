@@ -72,6 +72,15 @@ TEST(Manifest, RefusesDamagedAndAmbiguousDocuments) {
   EXPECT_TRUE(parse_manifest(index, "application/vnd.oci.image.index.v1+json; charset=utf-8"));
 }
 
+TEST(Manifest, AnImageWithoutAHistoryCanBeBuiltOn) {
+  Image image;
+  image.layers.resize(2);
+  const std::string diff_id = "\"sha256:" + std::string(64, 'a') + "\"";
+  ASSERT_TRUE(read_config(R"({"rootfs":{"type":"layers","diff_ids":[)" + diff_id + "," + diff_id + "]}}", image));
+  ASSERT_EQ(image.history.size(), 2u);
+  EXPECT_FALSE(image.history[0].empty_layer);
+}
+
 TEST(Manifest, AnswersMutatedDocuments) {
   const std::string digest = "sha256:" + std::string(64, 'a');
   const std::string good = R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":")" +
