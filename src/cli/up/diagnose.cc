@@ -8,7 +8,7 @@ namespace {
 
 using codec::Json;
 
-constexpr std::size_t kLines = 15;
+constexpr std::size_t kLines = 40;  // an access log of failed probes must not push out what the application said
 
 // How much a container looks like the culprit.
 int suspicion(const Json& container) {
