@@ -43,6 +43,8 @@ void Planner::drive() {
       if (keeps_source()) return size_group(service_.target.id, service_.desired_count, service_.desired_count, true);
       return roll_towards(service_.target.id, false);
     case DeploymentStatus::Stopped:
+      // Stopped while it waited for its turn: the service is where the one before has left it.
+      if (deployment_->target.id != service_.target.id) return roll_towards(service_.target.id, false);
       if (deployment_->production_weight >= 100) return roll_towards(service_.target.id, false);
       return shifts && deployment_->source ? hold_shift() : roll_towards(service_.target.id, true);
     default: return roll_towards(service_.target.id, false);
