@@ -150,7 +150,7 @@ void add_images(CLI::App& app, Run& run) {
   auto verb = app.add_subcommand("images", "The images that are here");
   verb->require_subcommand(0, 1);
   verb->footer("Examples:\n  watari images\n  watari images rm web:old\n  watari images prune --dry-run\n  watari images prune --older-than 1\n"
-               "  watari images pull ghcr.io/team/web:1\n  watari images push web:1 ghcr.io/team/web:1\n"
+               "  watari images pull registry.example.com/team/web:1\n  watari images push web:1 registry.example.com/team/web:1\n"
                "Images come by `watari build`, `watari base build`, or a push:\n  docker push 127.0.0.1:4566/web:1");
   add_common(*verb, *options);
   verb->callback([options, verb, &run] {
