@@ -57,7 +57,13 @@ class LocalImageStore final : public ImageStore {
     for (const auto& layer : image.layers) layers_->touch(layer.diff_id);  // pruning leaves alone what is about to be mounted
     TRY_VOID(unpack_missing(image));
     std::vector<fs::path> out;
-    for (const auto& layer : image.layers) out.push_back(layers_->directory(layer.diff_id));
+    // A layer that is there twice counts once, at its highest place: what it has there hides all that it had below, and the kernel
+    // mounts no directory twice in one overlay (ELOOP).
+    for (const auto& layer : image.layers) {
+      auto directory = layers_->directory(layer.diff_id);
+      std::erase(out, directory);
+      out.push_back(std::move(directory));
+    }
     return out;
   }
 

@@ -92,7 +92,7 @@ class ImageStore {
   // "docker.io/library/web": all mean the local image. Without a tag, "latest". NotFound says how to get one.
   virtual Result<Image> resolve(const std::string& reference) const = 0;
 
-  // Directories of the layers, lowest first, unpacked when they are not yet. For overlayfs `lowerdir` (reversed). Blocking.
+  // Directories of the layers, lowest first, each once, unpacked when they are not yet. For overlayfs `lowerdir` (reversed). Blocking.
   virtual Result<std::vector<std::filesystem::path>> layer_directories(const Image& image) = 0;
 
   // Takes `directory` (overlay upper format) over as a layer by rename; it must be on the same file system. Returns the layer

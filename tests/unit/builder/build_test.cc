@@ -311,6 +311,14 @@ TEST_F(Build, RefusesWhatItCannotDoByName) {
   EXPECT_FALSE(builder_->start({.context_id = "00000000000000000000000000000000"}));
 }
 
+// The same layer twice in one image: steps that do the same within a second, or with a fixed date.
+TEST_F(Build, MountsALayerThatIsThereTwice) {
+  auto report = build_ok({{"Dockerfile", "FROM busybox\nCOPY a /d/a\nRUN rm /d/a\nCOPY a /d/a\nRUN cat /d/a > /seen && touch /d/b\nRUN rm -r /d && mkdir /d\n"
+                                         "COPY a /d/a\nRUN ls /d > /listed\n"}, {"a", "text\n"}}, {.build_args = {{"SOURCE_DATE_EPOCH", "1000"}}});
+  EXPECT_EQ(content(report, "seen"), "text\n");
+  EXPECT_EQ(content(report, "listed"), "a\n");
+}
+
 TEST_F(Build, FollowsLinksInsideTheImageOnly) {
   auto report = build({{"Dockerfile", "FROM busybox\nRUN ln -s /../../../../../../tmp/watari-escape /out\nCOPY f /out/f\n"}, {"f", "x"}});
   EXPECT_FALSE(fs::exists("/tmp/watari-escape"));
