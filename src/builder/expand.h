@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "codec/glob.h"
 
 namespace watari::builder {
 
@@ -23,7 +24,6 @@ Result<std::string> expand_word(std::string_view word, const Lookup& lookup, cha
 // Replaces variables and takes escapes away but leaves quotes as they are: the text of a here-document.
 Result<std::string> expand_text(std::string_view text, const Lookup& lookup, char escape);
 
-// Shell pattern (* ? [a-z] \x) against the whole text; '*' and '?' do not match '/' when `path` is set.
-bool matches_pattern(std::string_view pattern, std::string_view text, bool path);
+using codec::matches_pattern;
 
 }  // namespace watari::builder

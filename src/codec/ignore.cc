@@ -1,61 +1,43 @@
 #include "codec/ignore.h"
 
 #include <algorithm>
+#include <optional>
 #include <ranges>
 #include <span>
+#include <tuple>
+#include <utility>
 
 #include "base/strings.h"
+#include "codec/glob.h"
 
 namespace watari::codec {
 namespace {
 
 using Parts = std::span<const std::string>;
 
-// One path part against one pattern part: * ? [a-z] \x
-bool part_matches(std::string_view pattern, std::string_view text) {
+bool part_matches(std::string_view pattern, std::string_view text) { return matches_pattern(pattern, text, false); }
+
+// Whether the pattern matches the path or one of the directories above it. The newest "**" takes one directory more whenever the
+// rest does not fit; a last one takes at least one name.
+bool covers(Parts pattern, Parts path) {
+  std::optional<std::pair<Parts, Parts>> any;  // what follows the newest "**", and the path that it has not taken
+  if (path.empty()) return pattern.empty();
   while (!pattern.empty()) {
-    char p = pattern[0];
-    if (p == '*') {
-      pattern.remove_prefix(1);
-      for (std::size_t i = 0; i <= text.size(); ++i)
-        if (part_matches(pattern, text.substr(i))) return true;
+    if (pattern[0] == "**") {
+      if (pattern.size() == 1) return !path.empty();
+      pattern = pattern.subspan(1);
+      any = {pattern, path};
+    } else if (!path.empty() && part_matches(pattern[0], path[0])) {
+      pattern = pattern.subspan(1);
+      path = path.subspan(1);
+    } else if (any && !any->second.empty()) {
+      any->second = any->second.subspan(1);
+      std::tie(pattern, path) = *any;
+    } else {
       return false;
     }
-    if (text.empty()) return false;
-    auto end = p == '[' ? pattern.find(']', 2) : std::string_view::npos;
-    bool found = p == '?' || p == text[0];
-    if (end != std::string_view::npos) {
-      auto set = pattern.substr(1, end - 1);
-      bool negated = set[0] == '^' || set[0] == '!';
-      if (negated) set.remove_prefix(1);
-      found = false;
-      for (std::size_t i = 0; i < set.size(); ++i) {
-        bool range = i + 2 < set.size() && set[i + 1] == '-';
-        found = found || (range ? set[i] <= text[0] && text[0] <= set[i + 2] : set[i] == text[0]);
-        if (range) i += 2;
-      }
-      found = found != negated;
-      pattern.remove_prefix(end);
-    } else if (p == '\\' && pattern.size() > 1) {
-      pattern.remove_prefix(1);
-      found = pattern[0] == text[0];
-    }
-    if (!found) return false;
-    pattern.remove_prefix(1);
-    text.remove_prefix(1);
   }
-  return text.empty();
-}
-
-// Whether the pattern matches the path or one of the directories above it.
-bool covers(Parts pattern, Parts path) {
-  if (pattern.empty()) return true;
-  if (pattern[0] == "**") {
-    for (std::size_t i = 0; i <= path.size(); ++i)
-      if (covers(pattern.subspan(1), path.subspan(i))) return pattern.size() > 1 || !path.empty();
-    return false;
-  }
-  return !path.empty() && part_matches(pattern[0], path[0]) && covers(pattern.subspan(1), path.subspan(1));
+  return true;
 }
 
 // Whether the pattern could match something below the directory.
