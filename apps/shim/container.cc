@@ -260,6 +260,17 @@ std::string replace_invalid_utf8(const std::string& text) {
   return out;
 }
 
+codec::Json with_terminal_type(const codec::Json& environment) {
+  auto out = codec::Json::array();
+  bool known = false;
+  for (const auto& entry : environment.as_array()) {
+    known |= entry.as_string().starts_with("TERM=");
+    out.push(entry);
+  }
+  if (!known) out.push("TERM=xterm");
+  return out;
+}
+
 void collect(const sys::Fd& pipe, std::string& output) {
   for (;;) {
     auto n = ::read(pipe.get(), buffer.data(), buffer.size());
@@ -283,14 +294,19 @@ void Container::exec(const runtime::ExecRequest& request, OnExec done) {
   codec::Json args = codec::Json::array();
   for (const auto& word : request.argv) args.push(word);
   process.set("args", std::move(args));
-  process.set("terminal", false);
+  bool terminal = !request.console_socket.empty();
+  process.set("terminal", terminal);
+  if (terminal) process.set("env", with_terminal_type(process["env"]));
   auto started = [&]() -> Result<void> {
     TRY_VOID(sys::write_file(run->process_file, process.dump(), 0600));
     TRY(auto ends, make_pipe());
     run->pipe = std::move(ends.first);
     never_block(run->pipe);
     sys::SpawnOptions options;
-    options.argv = runtime_command({"exec", "--process", run->process_file, "--pid-file", run->pid_file, request_.runtime_id});
+    std::vector<std::string> words{"exec", "--process", run->process_file, "--pid-file", run->pid_file};
+    if (terminal) words.insert(words.end(), {"--tty", "--console-socket", request.console_socket});
+    words.push_back(request_.runtime_id);
+    options.argv = runtime_command(std::move(words));
     options.descriptors = {{1, ends.second.get()}, {2, ends.second.get()}};
     TRY(auto child, context_.loop.spawn(options, [this, run](int status) { finish_exec(run, status); }));
     run->runtime = child.pid;

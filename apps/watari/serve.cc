@@ -21,6 +21,7 @@
 #include "control/control.h"
 #include "control/images.h"
 #include "engine/local/local_engine.h"
+#include "engine/sessions.h"
 #include "logs/store.h"
 #include "net/authority.h"
 #include "net/server.h"
@@ -257,6 +258,8 @@ class Host {
     sweep_images();
     server_->route_stream("/v2", registry_->handler());
     server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, *credentials_));
+    if (auto* terminals = dynamic_cast<engine::Terminals*>(engine_.get()))
+      server_->route_websocket(std::string(engine::Sessions::kPath), terminals->sessions().handler());
     server_->route("/", aws::make_api(platform_, *credentials_));
     server_->route("/healthz", [](net::Request, net::Reply reply) {
       net::Response response{.body = codec::Json::object({{"status", "ok"}, {"version", kVersion}, {"commit", kCommit}}).dump()};
@@ -278,6 +281,7 @@ class Host {
 
   // No request, then no job on the pool and the loop: what the rooms below still say afterwards is dropped.
   void quiet() {
+    if (auto* terminals = dynamic_cast<engine::Terminals*>(engine_.get())) terminals->sessions().stop();
     stopping_ = true;
     if (registry_) registry_->pull_through().cancel();  // its requests would keep the server waiting
     if (server_) server_->stop();

@@ -4,6 +4,9 @@ namespace watari::cli {
 
 void add_verbs(CLI::App& app, Run& run) {
   add_up(app, run);
+  add_deploy(app, run);
+  add_rollback(app, run);
+  add_deployments(app, run);
   add_build(app, run);
   add_base(app, run);
   add_exec(app, run);

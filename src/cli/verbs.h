@@ -14,6 +14,9 @@ using Run = std::function<int()>;
 void add_verbs(CLI::App& app, Run& run);  // all of them, in the order of --help
 
 void add_up(CLI::App& app, Run& run);
+void add_deploy(CLI::App& app, Run& run);
+void add_rollback(CLI::App& app, Run& run);
+void add_deployments(CLI::App& app, Run& run);
 void add_build(CLI::App& app, Run& run);
 void add_base(CLI::App& app, Run& run);
 void add_exec(CLI::App& app, Run& run);

@@ -76,6 +76,7 @@ class Application {
       order.tags.push_back({"aws:ecs:clusterName", service_.cluster});
       order.tags.push_back({"aws:ecs:serviceName", service_.name});
     }
+    if (service_.enable_execute_command) order.tags.push_back({"aws:ecs:enableExecuteCommand", "true"});  // as aws/terminals.h
     auto task = make_task(control_, order);
     if (!task) {
       retry_ = control_.now() + kPlacementRetry;

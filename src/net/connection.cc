@@ -16,12 +16,14 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
 #include <cerrno>
 #include <ctime>
 #include <thread>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "net/websocket_serve.h"
 
 namespace watari::net {
 namespace {
@@ -355,6 +357,14 @@ class ConnectionImpl final : public Connection {
 
     auto request = request_of(head.get(), remote_);
     request.secure = secure_;
+    if (boost::beast::websocket::is_upgrade(head.get())) {
+      std::size_t length = 0;
+      if (auto handler = find_route(shared_->websockets, request.path, length)) {
+        stream_.expires_never();  // the WebSocket has timers of its own
+        co_await serve_websocket(fd(), request, *handler);
+        co_return false;
+      }
+    }
     std::size_t plain_length = 0, stream_length = 0;
     auto plain = find_route(shared_->plain, request.path, plain_length);
     auto streaming = find_route(shared_->streams, request.path, stream_length);

@@ -24,6 +24,7 @@ struct Shared {
   ServerOptions options;
   std::map<std::string, Handler> plain;          // by prefix without a trailing '/'
   std::map<std::string, StreamHandler> streams;  // the same
+  std::map<std::string, WebSocketHandler> websockets;  // the same; of upgrade requests only
   std::mutex mutex;
   std::condition_variable changed;
   std::set<Connection*> connections;

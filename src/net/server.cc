@@ -47,6 +47,9 @@ class ServerImpl final : public Server {
   void route_stream(std::string prefix, StreamHandler handler) override {
     shared_->streams[without_slash(std::move(prefix))] = std::move(handler);
   }
+  void route_websocket(std::string prefix, WebSocketHandler handler) override {
+    shared_->websockets[without_slash(std::move(prefix))] = std::move(handler);
+  }
 
   void start() override {
     for (auto& door : doors_) accept(*door);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "net/http.h"
+#include "net/websocket.h"
 
 namespace watari::net {
 
@@ -65,6 +66,7 @@ class Server {
   // without a route is answered with 404.
   virtual void route(std::string prefix, Handler handler) = 0;         // before start()
   virtual void route_stream(std::string prefix, StreamHandler handler) = 0;
+  virtual void route_websocket(std::string prefix, WebSocketHandler handler) = 0;  // for upgrade requests below the prefix
   virtual void start() = 0;
   // Closes the listener, lets running requests finish (at most 5 s, then their connections are cut), joins. Streaming
   // handlers see Unavailable from their reader and writer then, and stop() waits for them to return.

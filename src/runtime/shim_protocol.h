@@ -57,8 +57,11 @@ struct SignalRequest {
 struct ExecRequest {
   std::string container;
   std::vector<std::string> argv;
-  std::int64_t timeout_ms = 0;
-  WATARI_FIELDS(ExecRequest, container, argv, timeout_ms)
+  std::int64_t timeout_ms = 0;  // 0: none
+  // The command gets a terminal; the OCI runtime sends its other end to the listener on this unix socket. What is written there goes
+  // to the command, and closing it hangs up. `output` of the reply is then what the runtime said, if it failed.
+  std::string console_socket;
+  WATARI_FIELDS(ExecRequest, container, argv, timeout_ms, console_socket)
 };
 
 struct ExecReply {

@@ -103,6 +103,7 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   service.health_check_grace_period = Seconds(request.healthCheckGracePeriodSeconds.value_or(0));
   service.az_rebalancing = request.availabilityZoneRebalancing == "ENABLED";
   service.role = request.role.value_or("");
+  service.enable_execute_command = request.enableExecuteCommand.value_or(false);
   service.platform_version = request.platformVersion.value_or("LATEST");
   service.propagate_tags = request.propagateTags.value_or("NONE");
   service.managed_tags = request.enableECSManagedTags.value_or(false);
@@ -142,6 +143,7 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
   update.force = request.forceNewDeployment.value_or(false);
   update.propagate_tags = request.propagateTags;
   update.managed_tags = request.enableECSManagedTags;
+  update.enable_execute_command = request.enableExecuteCommand;
   update.platform_version = request.platformVersion;
   if (request.healthCheckGracePeriodSeconds) update.health_check_grace_period = Seconds(*request.healthCheckGracePeriodSeconds);
   if (request.availabilityZoneRebalancing) update.az_rebalancing = *request.availabilityZoneRebalancing == "ENABLED";

@@ -6,6 +6,7 @@
 #include "aws/ecs/wire.h"
 #include "aws/gen/ecs/run_task.h"
 #include "aws/gen/ecs/stop_task.h"
+#include "aws/terminals.h"
 #include "control/tasks.h"
 
 namespace watari::aws::ecs {
@@ -53,6 +54,7 @@ Result<RunTaskResponse> run_task(Call& call, const RunTaskRequest& request) {
 
   if (request.enableECSManagedTags.value_or(false)) order.tags.push_back({"aws:ecs:clusterName", cluster.name});
 
+  if (request.enableExecuteCommand.value_or(false)) order.tags.push_back({std::string(kAllowsCommands), "true"});
   auto tasks = control::run_tasks(*call.platform.control, std::move(order), count);
   RunTaskResponse response;
   if (!tasks && tasks.error().code == Code::ResourceExhausted) {

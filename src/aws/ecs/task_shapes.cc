@@ -4,6 +4,7 @@
 
 #include "aws/ecs/names.h"
 #include "aws/ecs/wire.h"
+#include "aws/terminals.h"
 
 namespace watari::aws::ecs {
 namespace {
@@ -59,6 +60,10 @@ Container describe_container(const model::Task& task, const std::string& name, c
   out.reason = text(status->reason);
   out.runtimeId = text(status->runtime_id);
   out.healthStatus = std::string(name_of(status->health));
+  // There is no agent in the container; clients wait for it to run before they open a terminal.
+  if (allows_commands(task))
+    out.managedAgents.push_back({.lastStartedAt = status->started_at, .name = "ExecuteCommandAgent",
+                                 .lastStatus = status->state == model::ContainerState::Running ? "RUNNING" : std::string(name_of(status->state))});
   if (!status->image_digest.empty()) out.imageDigest = status->image_digest;
   return out;
 }
@@ -71,7 +76,7 @@ Task describe_task(const control::State& state, const model::Task& task, bool wi
   Task out{.availabilityZone = text(task.zone), .clusterArn = cluster_arn(task.scope, task.cluster), .connectivity = "CONNECTED",
            .connectivityAt = task.created_at, .createdAt = task.created_at,
            .desiredStatus = task.desired_stopped || status.state >= model::TaskState::Stopping ? "STOPPED" : "RUNNING",
-           .enableExecuteCommand = false, .executionStoppedAt = status.execution_stopped_at, .group = text(task.group),
+           .enableExecuteCommand = allows_commands(task), .executionStoppedAt = status.execution_stopped_at, .group = text(task.group),
            .healthStatus = std::string(name_of(health_of(task, definition))), .lastStatus = std::string(name_of(status.state)),
            .launchType = task.launch_type, .platformVersion = "1.4.0", .platformFamily = "Linux",
            .pullStartedAt = status.pull_started_at, .pullStoppedAt = status.pull_stopped_at, .startedAt = status.started_at,
@@ -97,7 +102,11 @@ Task describe_task(const control::State& state, const model::Task& task, bool wi
     overrides.containerOverrides.push_back(std::move(override_));
   }
   out.overrides = overrides;
-  if (with_tags) out.tags = tags_to_wire(task.tags);
+  if (with_tags) {
+    auto shown = task.tags;
+    std::erase_if(shown, [](const model::Tag& tag) { return tag.key == kAllowsCommands; });
+    out.tags = tags_to_wire(shown);
+  }
   return out;
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 auto not_found(const std::string& message) { return fail(Error{Code::NotFound, message, "ResourceNotFoundException"}); }
 
-// The container that is meant; without a name the only one, or the first essential one of several.
+// The container that is meant; without a name the first that runs.
 Result<std::string> container_of(const model::Task& task, const std::string& wanted) {
   std::string names;
   for (const auto& container : task.status.containers) {

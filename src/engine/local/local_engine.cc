@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "codec/reflect.h"
 #include "engine/local/task_run.h"
+#include "engine/local/terminal.h"
+#include "engine/sessions.h"
 #include "sys/files.h"
 #include "sys/mounts.h"
 
@@ -32,11 +34,12 @@ Result<TaskRecord> read_record(const std::string& path) {
   return codec::from_json<TaskRecord>(json);
 }
 
-class LocalEngine final : public Engine {
+class LocalEngine final : public Engine, public Terminals {
  public:
   explicit LocalEngine(std::unique_ptr<Host> host) : host_(std::move(host)) { host_->loop.start(); }
 
   ~LocalEngine() override {
+    sessions_.stop();
     host_->loop.call([&] {
       for (auto& [id, task] : tasks_) task->release();
     });
@@ -104,17 +107,21 @@ class LocalEngine final : public Engine {
 
   Result<ExecResult> exec(const std::string& id, const std::string& container, const std::vector<std::string>& argv,
                           Seconds timeout) override {
-    auto shim = host_->loop.call([&] {
-      auto task = tasks_.find(id);
-      return task == tasks_.end() ? nullptr : task->second->shim();
-    });
-    if (!shim) return fail(Code::FailedPrecondition, "task {} does not run here", id);
-    runtime::ExecRequest request{container, argv, Millis(timeout).count()};
+    TRY(auto shim, shim_of(id));
+    runtime::ExecRequest request{container, argv, Millis(timeout).count(), ""};
     TRY(auto reply, shim->ask("exec", codec::to_json(request), Millis(timeout) + std::chrono::seconds(10)));
     TRY(auto done, codec::from_json<runtime::ExecReply>(reply));
     if (done.timed_out) return fail(Code::DeadlineExceeded, "the command in container {} did not end within {} s", container, timeout.count());
     return ExecResult{done.exit_code, std::move(done.output)};
   }
+
+  Result<sys::Fd> open_terminal(const std::string& id, const std::string& container, const std::vector<std::string>& argv,
+                                std::function<void(int)> ended) override {
+    TRY(auto shim, shim_of(id));
+    return engine::open_terminal(*shim, host_->paths.task(id), {container, argv, 0, ""}, std::move(ended));
+  }
+
+  Sessions& sessions() override { return sessions_; }
 
   Result<std::string> vpc_namespace(const std::string& vpc, const std::string& cidr) override {
     std::lock_guard lock(host_->vpc_mutex);
@@ -142,6 +149,15 @@ class LocalEngine final : public Engine {
     std::vector<model::SecurityGroup> groups;
     std::map<std::string, std::vector<std::string>> groups_of_address;
   };
+
+  Result<std::shared_ptr<runtime::ShimClient>> shim_of(const std::string& id) {
+    auto shim = host_->loop.call([&] {
+      auto task = tasks_.find(id);
+      return task == tasks_.end() ? nullptr : task->second->shim();
+    });
+    if (!shim) return fail(Code::FailedPrecondition, "task {} does not run here", id);
+    return shim;
+  }
 
   void find_tasks() {
     for (const auto& id : entries(host_->paths.tasks())) {
@@ -221,6 +237,7 @@ class LocalEngine final : public Engine {
 
   std::unique_ptr<Host> host_;
   std::map<std::string, std::shared_ptr<TaskRun>> tasks_;  // loop
+  Sessions sessions_{*this, host_->clock};
   std::mutex security_mutex_;
   std::map<std::string, Security> security_;  // waiting to be applied
   std::set<std::string> security_busy_;
