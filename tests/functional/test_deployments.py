@@ -215,6 +215,42 @@ def test_a_hook_that_nobody_stands_behind_is_refused(ecs, network):
                            deploymentConfiguration={"lifecycleHooks": [{"hookTargetArn": "nobody", "lifecycleStages": ["TEST_TRAFFIC_SHIFT"]}]})
 
 
+def test_a_release_that_fails_requests_takes_itself_back(server, ecs, network):
+    """Every tenth request to v2 fails: the load balancer's counters show it, and nobody has to look."""
+    name = "verdict"
+    serve = ("mkdir -p /tmp/www/cgi-bin && printf '#!/bin/sh\\nn=$(cat /proc/sys/kernel/random/uuid | cut -c1)\\n"
+             "[ $n = 0 -o $n = 1 ] && printf \"HTTP/1.0 500 no\\\\r\\\\n\"\\nprintf \"Content-type: text/plain\\\\r\\\\n\\\\r\\\\nv2\\\\n\"\\n' "
+             "> /tmp/www/cgi-bin/index && chmod +x /tmp/www/cgi-bin/index && echo v2 > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www")
+    balanced = Balanced(server, name)
+    good = serve.replace("$n = 0 -o $n = 1", "$n = none")
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, good, **PORTS), desiredCount=1,
+                       networkConfiguration=network, loadBalancers=balanced.load_balancers(True), deploymentConfiguration={
+                           "strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 50, "canaryBakeTimeInMinutes": 1440}})
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    url, stop, codes = balanced.url + "cgi-bin/index", threading.Event(), []
+
+    def load():
+        session = requests.Session()
+        while not stop.is_set():
+            codes.append(session.get(url, timeout=10).status_code)
+
+    loaders = [threading.Thread(target=load) for _ in range(2)]
+    for loader in loaders:
+        loader.start()
+    try:
+        until(lambda: len(codes) > 100)
+        assert set(codes) == {200}
+        ecs.update_service(service=name, taskDefinition=register(ecs, name, serve, **PORTS))
+        until(lambda: codes.count(500) > 3, told=lambda: len(codes))
+        failed = wait_for_deployment(ecs, name, 120)
+    finally:
+        stop.set()
+        for loader in loaders:
+            loader.join()
+    assert failed["status"] == "ROLLBACK_SUCCESSFUL" and "requests to the new revision answered 5xx" in failed["statusReason"], failed
+    remove(ecs, name)
+
+
 def test_a_client_token_stands_for_one_request(ecs, network):
     definition = register(ecs, "token", "exit 0")
     first = ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken="t1")["tasks"]
