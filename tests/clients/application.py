@@ -25,6 +25,7 @@ class Application:
         self.ecs = server.client("ecs")
         self.subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
         self.vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        self.group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]  # the default one
         self.target_group = self.make_target_group(name)
         balancer = self.elbv2.create_load_balancer(Name=name, Subnets=self.subnets)["LoadBalancers"][0]
         self.port = free_port()
@@ -57,7 +58,7 @@ class Application:
             "enableExecuteCommand": True, "enableECSManagedTags": True, "deploymentController": {"type": "ECS"}, "healthCheckGracePeriodSeconds": 0,
             "deploymentConfiguration": {"maximumPercent": 200, "minimumHealthyPercent": 100, "deploymentCircuitBreaker": {"enable": True, "rollback": True}},
             "loadBalancers": [{"containerName": "app", "containerPort": 8000, "targetGroupArn": self.target_group}],
-            "networkConfiguration": {"awsvpcConfiguration": {"subnets": self.subnets, "securityGroups": [], "assignPublicIp": "ENABLED"}}, **more}
+            "networkConfiguration": {"awsvpcConfiguration": {"subnets": self.subnets, "securityGroups": [self.group], "assignPublicIp": "ENABLED"}}, **more}
 
     def create(self, service, **more):
         """A service with this name, stable."""
