@@ -3,6 +3,9 @@
 import json
 import pathlib
 import sys
+import time
+
+import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
@@ -18,8 +21,8 @@ COMMAND = "mkdir -p /www; echo {release} > /www/index.html; trap 'exit 0' TERM; 
 class Application:
     """Network, load balancer, roles, secret and log group for services of one server."""
 
-    def __init__(self, server, directory, name="web"):
-        self.server, self.name = server, name
+    def __init__(self, server, directory, name="web", image=None):
+        self.server, self.name, self.image = server, name, image or f"{name}:1"
         push(make_layout(str(directory)), int(server.url.rsplit(":", 1)[1]), f"{name}:1")
         ec2, self.elbv2 = server.client("ec2"), server.client("elbv2")
         self.ecs = server.client("ecs")
@@ -41,12 +44,40 @@ class Application:
         return self.elbv2.create_target_group(Name=name, Protocol="HTTP", Port=8000, VpcId=self.vpc, TargetType="ip", HealthCheckIntervalSeconds=5,
                                               HealthCheckTimeoutSeconds=2, HealthyThresholdCount=2)["TargetGroups"][0]["TargetGroupArn"]
 
+    def make_deployment_group(self, service):
+        """An application and a deployment group of CodeDeploy, under the names that its clients assume, with a second target group; the client."""
+        deploy = self.server.client("codedeploy")
+        self.make_target_group(f"{self.name}-2")
+        deploy.create_application(applicationName=f"AppECS-default-{service}", computePlatform="ECS")
+        deploy.create_deployment_group(
+            applicationName=f"AppECS-default-{service}", deploymentGroupName=f"DgpECS-default-{service}", serviceRoleArn=f"{ROLE}codedeploy",
+            ecsServices=[{"clusterName": "default", "serviceName": service}],
+            deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            loadBalancerInfo={"targetGroupPairInfoList": [{"targetGroups": [{"name": self.name}, {"name": f"{self.name}-2"}],
+                                                          "prodTrafficRoute": {"listenerArns": [self.listener]}}]})
+        return deploy
+
+    def keep_blue(self, service, minutes):
+        self.server.client("codedeploy").update_deployment_group(applicationName=f"AppECS-default-{service}", currentDeploymentGroupName=f"DgpECS-default-{service}",
+                                       blueGreenDeploymentConfiguration={
+                                           "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": minutes},
+                                           "deploymentReadyOption": {"actionOnTimeout": "CONTINUE_DEPLOYMENT", "waitTimeInMinutes": 0}})
+
+    def served(self):
+        return requests.get(f"http://127.0.0.1:{self.port}/", timeout=10).text.strip()
+
+    def until_served(self, text):
+        deadline = time.monotonic() + 60
+        while self.served() != text:
+            assert time.monotonic() < deadline, f"{text} is not served"
+            time.sleep(0.2)
+
     def task_definition(self, release="1", **container):
         return {
             "family": self.name, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
             "executionRoleArn": f"{ROLE}{self.name}-exec", "taskRoleArn": f"{ROLE}{self.name}-task",
             "containerDefinitions": [{
-                "name": "app", "image": f"{self.name}:1", "essential": True, "command": ["sh", "-c", COMMAND.format(release=release)], "stopTimeout": 5,
+                "name": "app", "image": self.image, "essential": True, "command": ["sh", "-c", COMMAND.format(release=release)], "stopTimeout": 5,
                 "portMappings": [{"containerPort": 8000, "protocol": "tcp"}], "environment": [{"name": "RELEASE", "value": release}],
                 "secrets": [{"name": "TOKEN", "valueFrom": f"/{self.name}/token"}],
                 "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": f"/{self.name}", "awslogs-region": self.server.region,

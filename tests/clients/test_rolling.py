@@ -7,12 +7,11 @@ import subprocess
 import sys
 
 import pytest
-import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-import tools  # noqa: E402
 from application import Application  # noqa: E402
+from presso import Ecspresso  # noqa: E402
 
 NAME = "rolling"
 
@@ -20,10 +19,6 @@ NAME = "rolling"
 @pytest.fixture(scope="module")
 def application(server, tmp_path_factory):
     return Application(server, tmp_path_factory.mktemp("layout"), NAME)
-
-
-def served(application):
-    return requests.get(f"http://127.0.0.1:{application.port}/", timeout=10).text.strip()
 
 
 # -- aws-cli, as the scripts of CircleCI's aws-ecs orb (v8) call it ------------------------------------------------------------
@@ -50,7 +45,7 @@ def test_circleci_orb(server, application):
     shown = aws("ecs", "describe-services", "--cluster", "default", "--services", "orb",
                 "--query", "services[0].{n: length(deployments), d: deployments[0].taskDefinition, s: deployments[0].status, r: runningCount, w: desiredCount}")
     assert shown == {"n": 1, "d": revision, "s": "PRIMARY", "r": 1, "w": 1}
-    assert served(application) == "orb"
+    assert application.served() == "orb"
     # run_task.sh
     ran = aws("ecs", "run-task", "--cluster", "default", "--count", "1", "--task-definition", NAME, "--launch-type", "FARGATE", "--network-configuration",
               f"awsvpcConfiguration={{subnets=[{','.join(application.subnets)}],assignPublicIp=ENABLED}}", "--overrides",
@@ -83,11 +78,11 @@ def act(ecs, definition, service):
 def test_github_action(application):
     application.create("action")
     assert act(application.ecs, application.task_definition("action"), "action") == "COMPLETED"
-    assert served(application) == "action"
+    assert application.served() == "action"
     broken = application.task_definition("broken")
     broken["containerDefinitions"][0]["command"] = ["sh", "-c", "exit 1"]
     assert act(application.ecs, broken, "action") in ("rolled back", "FAILED"), "a release that was rolled back must not look like a good one"
-    assert served(application) == "action"
+    assert application.served() == "action"
     application.ecs.delete_service(service="action", force=True)
 
 
@@ -123,26 +118,6 @@ def test_fabfuel(server, application):
 # -- ecspresso ------------------------------------------------------------------------------------------------------------------
 
 
-class Ecspresso:
-    def __init__(self, application, directory, service):
-        self.application, self.directory, self.service = application, directory, service
-        self.program = tools.ecspresso()
-        (directory / "ecspresso.yml").write_text(f"region: {application.server.region}\ncluster: default\nservice: {service}\n"
-                                                 "service_definition: service.json\ntask_definition: task.json\ntimeout: 2m0s\n")
-        self.write_service()
-        definition = application.task_definition("{{ env `RELEASE` `1` }}")
-        (directory / "task.json").write_text(json.dumps(definition))
-
-    def write_service(self, **more):
-        (self.directory / "service.json").write_text(json.dumps(self.application.service_definition(**{"tags": [{"key": "team", "value": "a"}]} | more)))
-
-    def __call__(self, *arguments, code=0, **environment):
-        done = subprocess.run([self.program, *arguments], cwd=self.directory, env=self.application.server.environment(**environment), capture_output=True,
-                              text=True, timeout=200, stdin=subprocess.DEVNULL)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def ecspresso(application, tmp_path_factory):
     return Ecspresso(application, tmp_path_factory.mktemp("ecspresso"), "presso")
@@ -153,10 +128,10 @@ def test_ecspresso_verifies_creates_and_updates(ecspresso, application):
     verified = ecspresso("verify", code=1)
     assert "success to assume role" in verified and "Image[rolling:1]" in verified
     assert "Service is stable now. Completed!" in ecspresso("deploy")
-    assert served(application) == "1"
+    assert application.served() == "1"
     assert '+          "value": "2"' in ecspresso("diff", RELEASE="2")
     ecspresso("deploy", RELEASE="2")
-    assert served(application) == "2"
+    assert application.served() == "2"
     assert ecspresso("diff", RELEASE="2").count("+++") == 0, "what was deployed must not differ from its files"
     assert "presso" in ecspresso("status") and "RUNNING" in ecspresso("tasks")
     assert ecspresso("revisions").count(NAME + ":") >= 2
@@ -196,10 +171,8 @@ def test_ecspresso_runs_tasks_and_tells_their_exit_code(ecspresso):
 
 
 def test_ecspresso_reads_the_service_back(ecspresso, application, tmp_path):
-    ecspresso("init", "--service", "presso", "--config", str(tmp_path / "ecspresso.yml"), "--task-definition-path", str(tmp_path / "task.json"),
-              "--service-definition-path", str(tmp_path / "service.json"))
-    again = subprocess.run([ecspresso.program, "diff"], cwd=tmp_path, env=application.server.environment(), capture_output=True, text=True, timeout=60)
-    assert again.returncode == 0 and again.stdout.strip() == "", again.stdout + again.stderr
+    ecspresso.init(tmp_path)
+    assert ecspresso.difference(tmp_path) == "", "what it wrote down must be what there is"
 
 
 def test_ecspresso_registers_deregisters_and_deletes(ecspresso, application):
