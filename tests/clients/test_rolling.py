@@ -182,3 +182,20 @@ def test_ecspresso_registers_deregisters_and_deletes(ecspresso, application):
     assert newest not in application.ecs.list_task_definitions(familyPrefix=NAME)["taskDefinitionArns"]
     ecspresso("delete", "--force", "--terminate")
     assert application.ecs.describe_services(services=["presso"])["services"][0]["status"] in ("DRAINING", "INACTIVE")
+
+
+def test_ecspresso_reads_service_connect_names_back(application, tmp_path_factory, tmp_path):
+    """It asks Cloud Map for the namespace that a service's ARN names, and cannot do without an answer."""
+    named = Ecspresso(application, tmp_path_factory.mktemp("named"), "named", loadBalancers=[], serviceConnectConfiguration={
+        "enabled": True, "namespace": "apps", "services": [{"portName": "http", "discoveryName": "named", "clientAliases": [{"port": 8000, "dnsName": "named"}]}]})
+    definition = json.loads((named.directory / "task.json").read_text())
+    definition["containerDefinitions"][0]["portMappings"][0]["name"] = "http"
+    (named.directory / "task.json").write_text(json.dumps(definition))
+    service = json.loads((named.directory / "service.json").read_text())
+    del service["healthCheckGracePeriodSeconds"]
+    (named.directory / "service.json").write_text(json.dumps(service))
+    named("deploy")
+    named.init(tmp_path)
+    assert json.loads((tmp_path / "service.json").read_text())["serviceConnectConfiguration"]["namespace"] == "apps"
+    assert named.difference() == "" and named.difference(tmp_path) == ""
+    named("delete", "--force", "--terminate")

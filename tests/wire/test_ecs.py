@@ -155,3 +155,27 @@ def test_the_aws_cli_works_too(server):
     refused = server.aws("ecs", "start-task", "--container-instances", "i-1", "--task-definition", "x", check=False)
     assert refused.returncode != 0
     assert server.aws("ecs", "delete-cluster", "--cluster", "cli")["cluster"]["status"] == "INACTIVE"
+
+
+def test_a_namespace_is_named_by_its_arn_and_cloud_map_knows_it(server, ecs, network):
+    cloud_map = server.client("servicediscovery")
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        cloud_map.get_namespace(Id="ns-nowhere")
+    assert code_of(error) == "NamespaceNotFound"
+    ecs.register_task_definition(family="spaced", containerDefinitions=[app()])
+    created = ecs.create_service(serviceName="spaced", taskDefinition="spaced", desiredCount=0, networkConfiguration=network,
+                                 serviceConnectConfiguration={"enabled": True, "namespace": "shops"})["service"]
+    arn = created["deployments"][0]["serviceConnectConfiguration"]["namespace"]
+    assert arn.startswith(f"arn:aws:servicediscovery:{server.region}:123456789012:namespace/ns-")
+    found = cloud_map.get_namespace(Id=arn.rsplit("/", 1)[1])["Namespace"]
+    assert (found["Name"], found["Arn"], found["Type"], found["ServiceCount"]) == ("shops", arn, "HTTP", 1)
+    assert [one["Name"] for one in cloud_map.list_namespaces()["Namespaces"]] == ["shops"]
+    second = ecs.create_service(serviceName="spaced-2", taskDefinition="spaced", desiredCount=0, networkConfiguration=network,
+                                serviceConnectConfiguration={"enabled": True, "namespace": arn})["service"]
+    assert second["deployments"][0]["serviceConnectConfiguration"]["namespace"] == arn
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.create_service(serviceName="spaced-3", taskDefinition="spaced", desiredCount=0, networkConfiguration=network,
+                           serviceConnectConfiguration={"enabled": True, "namespace": arn + "0"})
+    assert code_of(error) == "NamespaceNotFoundException"
+    for service in ("spaced", "spaced-2"):
+        ecs.delete_service(service=service, force=True)

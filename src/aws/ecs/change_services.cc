@@ -119,7 +119,7 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   TRY(target.network, placement_from_wire(call, request.networkConfiguration));
   TRY(target.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, service.configuration.strategy));
   if (request.serviceConnectConfiguration) {
-    TRY(auto names, names_from_wire(*request.serviceConnectConfiguration, definition));
+    TRY(auto names, names_from_wire(call, *request.serviceConnectConfiguration, definition));
     std::tie(target.names_namespace, target.names) = std::move(names);
   }
   TRY_VOID(check_code_deploy(service));
@@ -165,7 +165,7 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
     TRY(update.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, configuration.strategy));
   }
   if (request.serviceConnectConfiguration) {
-    TRY(update.names, names_from_wire(*request.serviceConnectConfiguration, definition));
+    TRY(update.names, names_from_wire(call, *request.serviceConnectConfiguration, definition));
   }
   TRY(auto updated, control::update_service(*call.platform.control, key, update));
   return UpdateServiceResponse{.service = describe_service(state, updated, true)};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "aws/error.h"
+#include "aws/namespaces.h"
 #include "control/control.h"
 #include "control/hooks.h"
 #include "control/network.h"
@@ -203,11 +204,16 @@ Result<std::vector<model::ServiceLoadBalancer>> balancers_from_wire(Call& call, 
   return out;
 }
 
-Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(const ServiceConnectConfiguration& in,
+Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(Call& call, const ServiceConnectConfiguration& in,
                                                                                 const model::TaskDefinition& definition) {
   std::pair<std::string, std::vector<model::ServiceName>> out;
   if (!in.enabled) return out;
   out.first = in.namespace_.value_or("default");
+  if (out.first.starts_with("arn:")) {
+    auto known = find_namespace(call.platform.control->state(), call.scope, out.first);
+    if (!known) return error("NamespaceNotFoundException", "Service Connect namespace {} does not exist. Give its name: it comes with the first service.", out.first);
+    out.first = known->name;
+  }
   for (const auto& service : in.services) {
     const model::PortMapping* port = nullptr;
     for (const auto& container : definition.containers)

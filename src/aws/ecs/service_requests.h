@@ -25,8 +25,8 @@ Result<std::vector<model::ServiceLoadBalancer>> balancers_from_wire(Call& call, 
                                                                     const model::TaskDefinition& definition,
                                                                     model::Strategy strategy);
 
-// Client aliases resolve by /etc/hosts, so their port has to be the container's.
-Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(const ServiceConnectConfiguration& in,
+// Client aliases resolve by /etc/hosts, so their port has to be the container's. The namespace is a name, or the ARN of one that exists.
+Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(Call& call, const ServiceConnectConfiguration& in,
                                                                                 const model::TaskDefinition& definition);
 
 }  // namespace watari::aws::ecs

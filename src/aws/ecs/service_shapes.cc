@@ -5,6 +5,7 @@
 #include "aws/ecs/names.h"
 #include "aws/ecs/task_sets.h"
 #include "aws/ecs/wire.h"
+#include "aws/namespaces.h"
 #include "control/services.h"
 
 namespace watari::aws::ecs {
@@ -66,9 +67,9 @@ std::vector<LoadBalancer> load_balancers(const model::ServiceRevision& revision)
   return out;
 }
 
-std::optional<ServiceConnectConfiguration> service_connect(const model::ServiceRevision& revision) {
+std::optional<ServiceConnectConfiguration> service_connect(const model::Scope& scope, const model::ServiceRevision& revision) {
   if (revision.names_namespace.empty()) return std::nullopt;
-  ServiceConnectConfiguration out{.enabled = true, .namespace_ = revision.names_namespace};
+  ServiceConnectConfiguration out{.enabled = true, .namespace_ = namespace_arn(scope, revision.names_namespace)};
   for (const auto& name : revision.names)
     out.services.push_back({.portName = name.port_name, .discoveryName = name.dns_name,
                             .clientAliases = {{.port = name.port, .dnsName = name.dns_name}}});
@@ -95,7 +96,7 @@ Deployment entry(const model::ServiceRevision& revision, const model::Scope& sco
   return {.taskDefinition = task_definition_arn(scope, revision.family, revision.revision), .desiredCount = counts.wanted,
           .pendingCount = counts.pending, .runningCount = counts.running, .failedTasks = 0, .launchType = revision.launch_type,
           .platformVersion = "1.4.0", .platformFamily = "Linux", .networkConfiguration = ecs::to_wire(revision.network),
-          .serviceConnectConfiguration = service_connect(revision)};
+          .serviceConnectConfiguration = service_connect(scope, revision)};
 }
 
 Deployment entry(const control::State& state, const model::Deployment& deployment) {
@@ -195,7 +196,8 @@ Service describe_service(const control::State& state, const model::Service& serv
   for (const auto& event : service.events) out.events.push_back({.id = event.id, .createdAt = event.at, .message = event.message});
   out.createdAt = service.created_at;
   out.networkConfiguration = to_wire(service.target.network);
-  out.healthCheckGracePeriodSeconds = static_cast<int>(service.health_check_grace_period.count());
+  if (!service.target.load_balancers.empty())  // as on AWS: tools that write a service down would name it in vain
+    out.healthCheckGracePeriodSeconds = static_cast<int>(service.health_check_grace_period.count());
   out.schedulingStrategy = "REPLICA";
   out.deploymentController = DeploymentController{.type = service.controller};
   if (with_tags) out.tags = tags_to_wire(service.tags);
@@ -272,7 +274,7 @@ ServiceRevision describe_revision(const control::State& state, const model::Depl
                       .platformVersion = "1.4.0", .platformFamily = "Linux"};
   out.loadBalancers = load_balancers(in);
   out.networkConfiguration = to_wire(in.network);
-  out.serviceConnectConfiguration = service_connect(in);
+  out.serviceConnectConfiguration = service_connect(deployment.scope, in);
   out.createdAt = in.created_at;
   auto definition = state.task_definitions.get(control::task_definition_key(deployment.scope, in.family, in.revision));
   for (const auto& [container, digest] : in.pinned_images) {

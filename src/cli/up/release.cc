@@ -166,7 +166,10 @@ class Watch {
     auto balancing = service_.load_balancer ? load_balancers(service_, network_.balanced.at(service_.name)) : Json::array();
     if (!same_balancing(described["loadBalancers"], balancing)) changes.set("loadBalancers", balancing);
     auto connect = service_connect(app_, service_);
-    if (!covers(primary(described)["serviceConnectConfiguration"], connect)) changes.set("serviceConnectConfiguration", connect);
+    // The namespace is shown as an ARN; it is the cluster's name, which a service cannot change.
+    auto names = connect.has("services") ? Json::object({{"services", connect["services"]}}) : Json::object();
+    const auto& shown = primary(described)["serviceConnectConfiguration"];
+    if (!shown.is_object() || !covers(shown, names)) changes.set("serviceConnectConfiguration", connect);
     return changes;
   }
 
