@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kKeptBuilds = 200;
 
 struct BuildInputs {
-  fs::path context;
+  std::vector<Context> contexts;  // the build's own first
   NamedContexts named;
 };
 
@@ -37,15 +37,17 @@ Result<std::optional<std::int64_t>> epoch_of(const Variables& args) {
 
 class BuilderImpl final : public Builder {
  public:
-  BuilderImpl(BuilderOptions options, oci::ImageStore& images, Contexts contexts, StepCache cache)
+  BuilderImpl(BuilderOptions options, oci::ImageStore& images, std::unique_ptr<Contexts> contexts, StepCache cache)
       : options_(std::move(options)), images_(images), contexts_(std::move(contexts)), cache_(std::move(cache)) {}
   ~BuilderImpl() override {
     for (auto& [id, running] : running_) running.record->stop_signal().stop();
   }
 
-  Result<std::string> add_context(const Read& read) override { return contexts_.add(read); }
+  Result<std::string> add_context(const Read& read) override { return contexts_->add(read); }
+  Result<ContextOffer> offer_context(const Read& read) override { return offered(contexts_->offer(read)); }
+  Result<ContextOffer> supply_context(const std::string& id, const Read& read) override { return offered(contexts_->supply(id, read)); }
   Result<std::string> find_context(const std::string& sha256) override {
-    return contexts_.find(Contexts::id_of(sha256)).map([&](const fs::path&) { return Contexts::id_of(sha256); });
+    return contexts_->find(Contexts::id_of(sha256)).map([&](const Context&) { return Contexts::id_of(sha256); });
   }
   Result<std::string> start(BuildRequest request) override;
   Result<std::string> start_base(BaseRequest request) override;
@@ -56,6 +58,9 @@ class BuilderImpl final : public Builder {
   fs::path work() const { return options_.root / "builds" / "work"; }
 
  private:
+  static Result<ContextOffer> offered(Result<Contexts::Offer> offer) {
+    return offer.map([](Contexts::Offer& each) { return ContextOffer{std::move(each.id), std::move(each.missing)}; });
+  }
   using Work = std::function<Result<oci::Image>(BuildRecord&, const fs::path& scratch)>;
   struct Running {
     std::shared_ptr<BuildRecord> record;
@@ -69,7 +74,7 @@ class BuilderImpl final : public Builder {
 
   BuilderOptions options_;
   oci::ImageStore& images_;
-  Contexts contexts_;
+  std::unique_ptr<Contexts> contexts_;
   StepCache cache_;
   std::mutex mutex_;
   std::vector<std::string> finished_;
@@ -86,6 +91,7 @@ Result<std::string> BuilderImpl::launch(std::shared_ptr<BuildRecord> record, Wor
   auto run = [this, record, scratch, work_to_do = std::move(work_to_do)] {
     record->finish(work_to_do(*record, scratch));
     if (auto removed = sys::remove_tree(scratch); !removed) log::warn("build {}: {}", record->id(), removed.error().message);
+    contexts_->sweep();
     std::lock_guard finished_lock(mutex_);
     finished_.push_back(record->id());
   };
@@ -112,13 +118,16 @@ void BuilderImpl::drop_old_records() {
 // "docker-image://web:1" and "image:web:1" name images; anything else is the id of a context.
 Result<BuildInputs> BuilderImpl::find_inputs(const BuildRequest& request) {
   BuildInputs inputs;
-  TRY(inputs.context, contexts_.find(request.context_id));
+  TRY(auto own, contexts_->find(request.context_id));
+  inputs.contexts.push_back(std::move(own));
   for (const auto& [name, value] : request.contexts) {
     NamedContext named;
     if (value.starts_with("image:")) {
       named.image = value.substr(6);
     } else {
-      TRY(named.directory, contexts_.find(value));
+      TRY(auto context, contexts_->find(value));
+      named.directory = context.files;
+      inputs.contexts.push_back(std::move(context));
     }
     inputs.named[to_lower(name)] = std::move(named);
   }
@@ -139,11 +148,12 @@ Result<std::string> BuilderImpl::start(BuildRequest request) {
 
 // The passes of a build.
 Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const BuildInputs& inputs) {
-  auto text = request.dockerfile_text ? request.dockerfile_text : read_in_root(inputs.context, request.dockerfile);
+  const auto& context = inputs.contexts[0].files;
+  auto text = request.dockerfile_text ? request.dockerfile_text : read_in_root(context, request.dockerfile);
   if (!text) return fail(Code::NotFound, "no {} in the build context; name another with -f", request.dockerfile);
   TRY(auto dockerfile, parse_dockerfile(*text, request.dockerfile));
   auto plan = make_plan(dockerfile, request.target, request.build_args, inputs.named, images_);
-  auto ignored = read_in_root(inputs.context, ".dockerignore");
+  auto ignored = read_in_root(context, ".dockerignore");
   TRY(auto warnings, lint(dockerfile, plan ? &*plan : nullptr, ignored.value_or("")));
   record.set_warnings(warnings);
   if (!plan) return fail(plan.error());
@@ -155,7 +165,7 @@ Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scrat
   TRY(auto epoch, epoch_of(request.build_args));
   BuildGroup group(options_.group + record.id(), request.limits);
   BuildSecrets secrets{request.secrets, request.agents};
-  ExecutorOptions options{.context = inputs.context, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
+  ExecutorOptions options{.contexts = inputs.contexts, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
                           .secrets = secrets, .epoch = epoch, .group = group,
                           .name = request.tags.empty() ? "" : split(request.tags[0], ':')[0], .runtime = options_.runtime,
                           .parallel = options_.parallel, .no_cache = request.no_cache};

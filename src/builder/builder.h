@@ -110,7 +110,17 @@ class Builder {
   using Read = std::function<Result<std::size_t>(std::span<char>)>;
   virtual Result<std::string> add_context(const Read& read) = 0;
 
-  // The id of a context whose plain tar has this SHA-256 (hexadecimal), so that a client need not send it again. NotFound.
+  // The same with less to send. offer: takes the tar with every file's bytes replaced by their SHA-256 in hexadecimal (the index), and tells
+  // the context's id and the digests of content that is not here yet. supply: takes a tar of just that, files named by their digests. When
+  // nothing is missing any more the context is there. NotFound when the index was offered too long ago. Blocking.
+  struct ContextOffer {
+    std::string id;
+    std::vector<std::string> missing;
+  };
+  virtual Result<ContextOffer> offer_context(const Read& index) = 0;
+  virtual Result<ContextOffer> supply_context(const std::string& id, const Read& files) = 0;
+
+  // The id of a context whose plain tar or index has this SHA-256 (hexadecimal), so that a client need not send it again. NotFound.
   virtual Result<std::string> find_context(const std::string& sha256) = 0;
 
   // Both return the build's id at once. InvalidArgument/NotFound when the request cannot be started at all.

@@ -1,5 +1,6 @@
 #include "builder/cache.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -20,8 +21,17 @@ Result<StepCache> StepCache::open(fs::path directory) {
 
 std::string StepCache::key_of(const Json& inputs) { return sha256_hex(inputs.dump()); }
 
+fs::path StepCache::file_of(const std::string& key, std::string_view kind) const {
+  return directory_ / key.substr(0, 2) / fmt::format("{}.{}", key, kind);
+}
+
+std::string StepCache::last_key(const std::string& slot) const {
+  auto key = sys::read_file(directory_ / "last" / slot);
+  return key && key->size() == 64 ? *key : "";
+}
+
 std::optional<CachedStep> StepCache::find(const std::string& key) const {
-  auto text = sys::read_file(file_of(key));
+  auto text = sys::read_file(file_of(key, "json"));
   if (!text) return std::nullopt;
   auto json = codec::parse_json(*text);
   if (!json) return std::nullopt;
@@ -33,27 +43,50 @@ std::optional<CachedStep> StepCache::find(const std::string& key) const {
   return step;
 }
 
-Result<void> StepCache::put(const Json& inputs, const std::string& slot, const CachedStep& step) const {
+Result<void> StepCache::put(const Json& inputs, const std::string& slot, const CachedStep& step, const LayerContents& contents) const {
   // Two builds may make the same entry; each is written by one at a time.
   static std::mutex writing;
   std::lock_guard lock(writing);
-  auto key = key_of(inputs);
-  auto entry = Json::object({{"inputs", inputs}, {"created", step.created}});
+  auto text = inputs.dump();
+  auto key = sha256_hex(text);
+  auto entry = Json::object({{"created", step.created}});
   if (step.layer)
     entry.set("layer", Json::object({{"diffId", step.layer->diff_id}, {"digest", step.layer->digest}, {"size", step.layer->size},
                                      {"mediaType", step.layer->media_type}}));
   std::error_code ignored;
   fs::create_directory(directory_ / key.substr(0, 2), ignored);
-  TRY_VOID(sys::replace_file(file_of(key), entry.dump(), 0644, true));
+  TRY_VOID(sys::replace_file(file_of(key, "inputs"), text));
+  if (!contents.empty()) {
+    std::string files;
+    for (const auto& [path, content] : contents) files.append(content).append(1, '\0').append(path).append(1, '\0');
+    TRY_VOID(sys::replace_file(file_of(key, "files"), files));
+  }
+  TRY_VOID(sys::replace_file(file_of(key, "json"), entry.dump()));
   return sys::replace_file(directory_ / "last" / slot, key);
 }
 
+std::optional<std::pair<oci::Layer, LayerContents>> StepCache::last(const std::string& slot) const {
+  auto key = last_key(slot);
+  auto step = key.empty() ? std::nullopt : find(key);
+  auto files = key.empty() ? fail(Code::NotFound, "none") : sys::read_file(file_of(key, "files"));
+  if (!step || !step->layer || !files) return std::nullopt;
+  LayerContents contents;
+  for (std::string_view rest = *files; !rest.empty();) {
+    auto content = rest.substr(0, rest.find('\0'));
+    rest.remove_prefix(std::min(content.size() + 1, rest.size()));
+    auto path = rest.substr(0, rest.find('\0'));
+    if (path.size() == rest.size()) return std::nullopt;  // cut off
+    rest.remove_prefix(path.size() + 1);
+    contents.emplace(path, content);
+  }
+  return std::pair(*step->layer, std::move(contents));
+}
+
 std::string StepCache::explain(const Json& inputs, const std::string& slot) const {
-  auto entry = sys::read_file(directory_ / "last" / slot)
-                   .and_then([&](const std::string& last) { return sys::read_file(file_of(last)); })
-                   .and_then([](const std::string& text) { return codec::parse_json(text); });
-  if (!entry) return "not built here before";
-  auto what = difference((*entry)["inputs"], inputs);
+  auto key = last_key(slot);
+  auto before = key.empty() ? fail(Code::NotFound, "none") : sys::read_file(file_of(key, "inputs")).and_then([](const std::string& text) { return codec::parse_json(text); });
+  if (!before) return "not built here before";
+  auto what = difference(*before, inputs);
   return what.empty() ? "its layer is not in the store any more" : what;
 }
 

@@ -1,27 +1,73 @@
 #include "builder/contexts.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
 #include "base/digest.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "codec/compress.h"
+#include "codec/tar.h"
 #include "oci/layer_tar.h"
+#include "sys/fd.h"
+#include "sys/files.h"
 
 namespace watari::builder {
 
 namespace fs = std::filesystem;
 
-Result<Contexts> Contexts::open(fs::path directory) {
-  std::error_code problem;
-  fs::create_directories(directory, problem);
-  if (problem) return fail(Code::Internal, "create {}: {}", directory.string(), problem.message());
-  for (const auto& entry : fs::directory_iterator(directory))
-    if (entry.path().filename().string().starts_with(".tmp-")) fs::remove_all(entry.path(), problem);
-  return Contexts(std::move(directory));
+namespace {
+
+constexpr std::int64_t kMaxBytes = std::int64_t{8} << 30;
+constexpr std::size_t kMaxIndex = 512 << 20;  // about half a million files
+constexpr std::size_t kRecent = 8, kOffered = 16, kKept = 16;
+
+// A directory for what is half-made.
+struct Temporary {
+  fs::path path;
+  explicit Temporary(const fs::path& directory) : path(directory / (".tmp-" + random_hex(12))) {}
+  Result<void> make() const { return sys::make_directories(path, 0700); }
+  ~Temporary() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+};
+
+void touch(const fs::path& path) { ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0); }
+
+codec::Source text_source(std::string_view text) {
+  return [text](std::span<char> into) mutable -> Result<std::size_t> {
+    auto count = std::min(into.size(), text.size());
+    std::copy_n(text.data(), count, into.data());
+    text.remove_prefix(count);
+    return count;
+  };
 }
 
-Result<std::string> Contexts::add(const codec::Source& archive) try {
-  sweep();
-  auto temporary = directory_ / (".tmp-" + random_hex(12));
-  fs::create_directory(temporary);
+}  // namespace
+
+Result<std::unique_ptr<Contexts>> Contexts::open(fs::path directory) {
+  TRY_VOID(sys::make_directories(directory));
+  std::error_code problem;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    auto kind = entry.path().extension();
+    bool whole = kind == ".files" || (kind == ".index" && fs::exists(fs::path(entry.path()).replace_extension(".files")));
+    if (!whole) fs::remove_all(entry.path(), problem);
+  }
+  return std::unique_ptr<Contexts>(new Contexts(std::move(directory)));
+}
+
+Result<std::string> Contexts::add(const codec::Source& archive) {
+  Temporary temporary(directory_);
+  TRY_VOID(temporary.make());
+  auto tree = temporary.path / "files";
+  TRY_VOID(sys::make_directories(tree));
   Sha256Stream hash;
   auto plain = codec::decompress(archive);
   auto hashed = [&](std::span<char> into) -> Result<std::size_t> {
@@ -29,46 +75,202 @@ Result<std::string> Contexts::add(const codec::Source& archive) try {
     hash.update({into.data(), count});
     return count;
   };
-  auto unpacked = oci::unpack_layer_tar(hashed, temporary, {.max_bytes = std::int64_t{8} << 30});
-  // Padding behind the end of the archive counts too: the client knows the digest of the whole.
-  std::vector<char> rest(65536);
-  for (bool more = unpacked.has_value(); more;) {
-    auto count = hashed(rest);
-    if (!count) unpacked = fail(count.error());
-    more = count && *count > 0;
-  }
-  if (!unpacked) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
-    return fail(unpacked.error().within("unpack the build context"));
-  }
+  // It reads to the end of the stream: padding counts too, the client knows the digest of the whole.
+  auto unpacked = oci::unpack_layer_tar(hashed, tree, {.max_bytes = kMaxBytes});
+  if (!unpacked) return fail(unpacked.error().within("unpack the build context"));
   auto id = id_of(hex(hash.finish()));
-  std::error_code there;
-  fs::rename(temporary, directory_ / id, there);
-  if (there) {  // the same context again
-    fs::remove_all(temporary);
-    fs::last_write_time(directory_ / id, fs::file_time_type::clock::now());
-  }
+  std::lock_guard lock(making_);
+  if (::rename(tree.c_str(), files_of(id).c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST) return sys::fail_errno("store the build context");
+  touch(files_of(id));
   return id;
-} catch (const fs::filesystem_error& e) {
-  return fail(Code::Internal, "store the build context: {}", e.what());
 }
 
-Result<fs::path> Contexts::find(const std::string& id) const {
+void Contexts::remember(const Index& index) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(recent_, [&](const Index& each) { return each->id() == index->id(); });
+  std::erase_if(offered_, [&](const Index& each) { return each->id() == index->id(); });
+  recent_.push_front(index);
+  if (recent_.size() > kRecent) recent_.pop_back();
+}
+
+Contexts::Index Contexts::known(const std::string& id) {
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& each : recent_)
+      if (each->id() == id) return each;
+  }
+  auto archive = sys::read_file(index_of(id));
+  if (!archive) return nullptr;
+  auto index = ContextIndex::parse(std::move(*archive));
+  return index && (*index)->id() == id ? *index : nullptr;
+}
+
+// The newest trees that are on the disk, once after a start: they are what a changed context has most in common with.
+void Contexts::load_recent() {
+  std::vector<std::pair<fs::file_time_type, std::string>> all;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory_, ignored))
+    if (entry.path().extension() == ".files") all.emplace_back(entry.last_write_time(ignored), entry.path().stem());
+  std::ranges::sort(all, std::greater{});
+  all.resize(std::min(all.size(), kRecent / 2));
+  for (const auto& [used, id] : all) {
+    auto index = known(id);
+    std::lock_guard lock(mutex_);
+    if (index && std::ranges::none_of(recent_, [&](const Index& each) { return each->id() == id; })) recent_.push_back(index);
+  }
+}
+
+std::vector<std::string> Contexts::missing(const ContextIndex& index) const {
+  std::lock_guard lock(mutex_);
+  std::set<std::string> digests;
+  index.below("", [&](const std::string&, const ContextIndex::Entry& entry) {
+    if (!entry.first_name || std::ranges::any_of(recent_, [&](const Index& each) { return each->path_of(entry.digest); })) return;
+    digests.insert(entry.digest);
+  });
+  return {digests.begin(), digests.end()};
+}
+
+Result<Contexts::Offer> Contexts::offer(const codec::Source& source) {
+  auto plain = codec::decompress(source);
+  std::string archive;
+  std::vector<char> piece(256 * 1024);
+  while (true) {
+    TRY(auto count, plain(piece));
+    if (count == 0) break;
+    archive.append(piece.data(), count);
+    if (archive.size() > kMaxIndex) return fail(Code::ResourceExhausted, "the build context has too many files; leave some out with .dockerignore");
+  }
+  TRY(auto index, ContextIndex::parse(std::move(archive)));
+  std::call_once(loaded_, [this] { load_recent(); });
+  if (find(index->id())) return Offer{index->id(), {}};
+  return make(index, {});
+}
+
+Result<Contexts::Offer> Contexts::supply(const std::string& id, const codec::Source& files) {
+  Index index;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = std::ranges::find_if(offered_, [&](const Index& each) { return each->id() == id; });
+    if (found == offered_.end()) return fail(Code::NotFound, "no index of a build context {} was offered lately; offer it again", id);
+    index = *found;
+  }
+  Temporary temporary(directory_);
+  TRY_VOID(temporary.make());
+  TRY_VOID(receive(*index, codec::decompress(files), temporary.path));
+  return make(index, temporary.path);
+}
+
+// Writes what arrives as files named by their digests, each checked against its name.
+Result<std::set<std::string>> Contexts::receive(const ContextIndex& index, const codec::Source& files, const fs::path& into) {
+  std::set<std::string> received;
+  codec::TarReader tar(files);
+  std::vector<char> piece(256 * 1024);
+  std::int64_t total = 0;
+  while (true) {
+    TRY(auto entry, tar.next());
+    if (!entry) return received;
+    if (!index.path_of(entry->path)) return fail(Code::InvalidArgument, "{} is no content of this build context", entry->path);
+    if ((total += entry->size) > kMaxBytes) return fail(Code::ResourceExhausted, "the build context is larger than {} bytes", kMaxBytes);
+    sys::Fd out(::open((into / entry->path).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (!out) return sys::fail_errno("store a file of the build context");
+    Sha256Stream hash;
+    while (true) {
+      TRY(auto count, tar.read(piece));
+      if (count == 0) break;
+      hash.update({piece.data(), count});
+      for (std::size_t done = 0; done < count;) {
+        auto written = ::write(out.get(), piece.data() + done, count - done);
+        if (written < 0 && errno != EINTR) return sys::fail_errno("store a file of the build context");
+        if (written > 0) done += static_cast<std::size_t>(written);
+      }
+    }
+    if (hex(hash.finish()) != entry->path)
+      return fail(Code::InvalidArgument, "{} changed while the build context was sent; build again", *index.path_of(entry->path));
+    received.insert(entry->path);
+  }
+}
+
+// The tree of an index, when all of its content is here; else what is missing.
+Result<Contexts::Offer> Contexts::make(const Index& index, const fs::path& supplied) {
+  std::lock_guard lock(making_);
+  if (fs::is_directory(files_of(index->id()))) return Offer{index->id(), {}};
+  Offer offer{index->id(), missing(*index)};
+  std::error_code ignored;
+  if (!supplied.empty()) std::erase_if(offer.missing, [&](const auto& digest) { return fs::exists(supplied / digest, ignored); });
+  if (!offer.missing.empty()) {
+    std::lock_guard hold(mutex_);
+    std::erase_if(offered_, [&](const Index& each) { return each->id() == index->id(); });
+    offered_.push_front(index);
+    if (offered_.size() > kOffered) offered_.pop_back();
+    return offer;
+  }
+  Temporary temporary(directory_);
+  TRY_VOID(temporary.make());
+  auto tree = temporary.path / "files";
+  TRY_VOID(sys::make_directories(tree));
+  TRY_VOID(build_tree(*index, supplied, tree).map_error([](const Error& error) { return error.within("make the build context"); }));
+  TRY_VOID(sys::replace_file(index_of(index->id()), index->archive()));
+  if (::rename(tree.c_str(), files_of(index->id()).c_str()) != 0) return sys::fail_errno("store the build context");
+  remember(index);
+  return offer;
+}
+
+Result<void> Contexts::build_tree(const ContextIndex& index, const fs::path& supplied, const fs::path& tree) {
+  using How = oci::FoundFile::How;
+  std::deque<Index> before;
+  {
+    std::lock_guard lock(mutex_);
+    before = recent_;
+  }
+  std::unordered_map<std::string, fs::path> placed;  // what came and has its place already
+  auto find = [&](const codec::TarEntry& wanted, const std::string& digest) -> Result<oci::FoundFile> {
+    const auto& entry = *index.find(wanted.path);
+    for (const auto& each : before)
+      if (const auto* old = each->find(wanted.path); old && old->same_inode(entry)) return oci::FoundFile{files_of(each->id()) / wanted.path, How::Link};
+    if (auto there = placed.find(digest); there != placed.end()) return oci::FoundFile{there->second, How::Copy};
+    std::error_code none;
+    if (!supplied.empty() && fs::exists(supplied / digest, none)) {
+      placed[digest] = tree / wanted.path;
+      return oci::FoundFile{supplied / digest, How::Move};
+    }
+    for (const auto& each : before)
+      if (const auto* path = each->path_of(digest)) return oci::FoundFile{files_of(each->id()) / *path, How::Copy};
+    return fail(Code::NotFound, "the content of {} is not here", wanted.path);
+  };
+  return oci::unpack_index_tar(text_source(index.archive()), tree, find);
+}
+
+Result<Context> Contexts::find(const std::string& id) {
   bool well_formed = id.size() == 32 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
   std::error_code problem;
-  auto path = directory_ / id;
-  if (!well_formed || !fs::is_directory(path, problem)) return fail(Code::NotFound, "no build context {}; upload it (again)", id);
-  fs::last_write_time(path, fs::file_time_type::clock::now(), problem);
-  return path;
+  if (!well_formed || !fs::is_directory(files_of(id), problem)) return fail(Code::NotFound, "no build context {}; upload it (again)", id);
+  touch(files_of(id));
+  Context context{files_of(id), known(id)};
+  if (context.index) remember(context.index);
+  return context;
 }
 
-void Contexts::sweep() const {
+void Contexts::sweep() {
+  std::lock_guard lock(making_);
+  std::vector<std::pair<fs::file_time_type, fs::path>> trees;
   std::error_code ignored;
-  auto limit = fs::file_time_type::clock::now() - std::chrono::hours(1);
-  for (const auto& entry : fs::directory_iterator(directory_, ignored)) {
-    bool temporary = entry.path().filename().string().starts_with(".tmp-");
-    if (!temporary && entry.last_write_time(ignored) < limit) fs::remove_all(entry.path(), ignored);
+  for (const auto& entry : fs::directory_iterator(directory_, ignored))
+    if (entry.path().extension() == ".files") trees.emplace_back(entry.last_write_time(ignored), entry.path());
+  std::ranges::sort(trees, std::greater{});
+  auto now = fs::file_time_type::clock::now();
+  for (std::size_t i = 0; i < trees.size(); ++i) {
+    const auto& [used, path] = trees[i];
+    bool keep = now - used < std::chrono::hours(1) || (i < kKept && now - used < std::chrono::hours(24 * 7));
+    if (keep) continue;
+    auto id = path.stem().string();
+    {
+      std::lock_guard hold(mutex_);
+      std::erase_if(recent_, [&](const Index& each) { return each->id() == id; });
+    }
+    auto away = directory_ / (".tmp-" + random_hex(12));
+    fs::remove(index_of(id), ignored);
+    fs::rename(path, away, ignored);
+    fs::remove_all(away, ignored);
   }
 }
 

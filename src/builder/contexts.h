@@ -1,29 +1,74 @@
 #pragma once
-// Build contexts as clients uploaded them: DIR/<id>/, named by the digest of their archive. Thread-safe.
+// Build contexts as clients uploaded them, kept between builds so that only changed files have to come again.
+//
+//   DIR/<id>.files   the tree;  DIR/<id>.index   its index (context_index.h), when the client sent one
+//   DIR/.tmp-*       half-made; removed at open
+//
+// <id> is a part of the SHA-256 of the index, or of the tar that was sent whole. A new tree is made of hard links to the files of the trees
+// before it wherever name, content, mode, owner, time and attributes are the same: trees never change once they have their name. Content
+// is known by its digest, never by size or time. Thread-safe.
+#include <deque>
 #include <filesystem>
+#include <memory>
+#include <mutex>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
+#include "builder/context_index.h"
 #include "codec/stream.h"
 
 namespace watari::builder {
 
+struct Context {
+  std::filesystem::path files;
+  std::shared_ptr<const ContextIndex> index;  // nullptr when it was sent whole
+};
+
 class Contexts {
  public:
-  // Removes what a crash left half-unpacked.
-  static Result<Contexts> open(std::filesystem::path directory);
+  // Removes what a crash left half-made.
+  static Result<std::unique_ptr<Contexts>> open(std::filesystem::path directory);
 
-  // Unpacks a tar (plain, gzip or zstd) and returns its id. Removes contexts that nobody has used for an hour.
+  // Unpacks a tar (plain, gzip or zstd) and returns its id.
   Result<std::string> add(const codec::Source& archive);
-  // The id that a tar with this SHA-256 has.
+
+  struct Offer {
+    std::string id;
+    std::vector<std::string> missing;  // digests of content that has to be supplied; nothing: the context is there
+  };
+  // Takes an index (plain, gzip or zstd).
+  Result<Offer> offer(const codec::Source& index);
+  // Takes a tar of the missing content, each file named by its digest. NotFound when no such index was offered lately.
+  Result<Offer> supply(const std::string& id, const codec::Source& files);
+
+  // The id that an index or a tar with this SHA-256 has.
   static std::string id_of(const std::string& sha256) { return sha256.substr(0, 32); }
-  // NotFound: the client has to upload it again.
-  Result<std::filesystem::path> find(const std::string& id) const;
+  // NotFound: the client has to upload it again. The use is noted.
+  Result<Context> find(const std::string& id);
+  // Removes what is old: used more than an hour ago and not among the 16 used last, or more than a week ago.
+  void sweep();
 
  private:
+  using Index = std::shared_ptr<const ContextIndex>;
   explicit Contexts(std::filesystem::path directory) : directory_(std::move(directory)) {}
-  void sweep() const;
+  std::filesystem::path files_of(const std::string& id) const { return directory_ / (id + ".files"); }
+  std::filesystem::path index_of(const std::string& id) const { return directory_ / (id + ".index"); }
+  void remember(const Index& index);
+  void load_recent();
+  Index known(const std::string& id);
+  std::vector<std::string> missing(const ContextIndex& index) const;
+  Result<Offer> make(const Index& index, const std::filesystem::path& supplied);
+  Result<void> build_tree(const ContextIndex& index, const std::filesystem::path& supplied, const std::filesystem::path& tree);
+  Result<std::set<std::string>> receive(const ContextIndex& index, const codec::Source& files, const std::filesystem::path& into);
+
   std::filesystem::path directory_;
+  std::once_flag loaded_;
+  std::mutex making_;         // trees are made and removed by one at a time
+  mutable std::mutex mutex_;  // of what follows; taken after making_
+  std::deque<Index> recent_;  // of trees that are here, the one used last first
+  std::deque<Index> offered_; // not complete yet
 };
 
 }  // namespace watari::builder

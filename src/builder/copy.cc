@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
+#include <tuple>
 
 #include "base/digest.h"
 #include "base/strings.h"
@@ -131,12 +133,18 @@ class Lister {
   std::vector<Item> items_, waiting_;
 };
 
-std::vector<std::string> attribute_names(const fs::path& path) {
+std::vector<std::string> all_attribute_names(const fs::path& path) {
   std::array<char, 4096> buffer{};
   auto size = ::llistxattr(path.c_str(), buffer.data(), buffer.size());
-  std::vector<std::string> names;
-  for (auto& name : split(std::string_view(buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0), '\0'))
-    if (name.starts_with("user.") || name == "security.capability") names.push_back(std::move(name));
+  if (size <= 0) return {};
+  auto names = split(std::string_view(buffer.data(), static_cast<std::size_t>(size)), '\0');
+  std::erase_if(names, [](const std::string& name) { return name.empty(); });
+  return names;
+}
+
+std::vector<std::string> attribute_names(const fs::path& path) {
+  auto names = all_attribute_names(path);
+  std::erase_if(names, [](const std::string& name) { return !name.starts_with("user.") && name != "security.capability"; });
   std::ranges::sort(names);
   return names;
 }
@@ -164,60 +172,173 @@ Result<std::string> description(const Item& item, bool owners, const StopSignal&
   return text;
 }
 
+// The context that holds the file, and the file's path in it.
+std::optional<std::pair<const ContextIndex*, std::string>> place_in(const std::vector<Context>& contexts, const fs::path& path) {
+  for (const auto& context : contexts) {
+    const auto& root = context.files.native();
+    if (!context.index || !path.native().starts_with(root)) continue;
+    if (path.native().size() == root.size()) return std::pair(context.index.get(), "");
+    if (path.native()[root.size()] == '/') return std::pair(context.index.get(), path.native().substr(root.size() + 1));
+  }
+  return std::nullopt;
+}
+
 class Copier {
  public:
-  Copier(const CopyOptions& options, const StopSignal& stop) : options_(options), stop_(stop) {}
+  Copier(const CopyTarget& target, const CopyOptions& options, const StopSignal& stop) : target_(target), options_(options), stop_(stop) {}
 
-  // Copies one source to `to`: a file becomes it, a directory's contents go into it.
-  Result<void> copy(const Source& source, const fs::path& to) {
+  // Makes a directory and what is missing above it, following links that were there; returns where it is, relative to the root.
+  Result<std::string> make_way(std::string_view path, Owner owner, std::uint32_t mode) {
+    std::string at;
+    for (const auto& part : clean_parts(path)) {
+      auto next = at.empty() ? part : at + "/" + part;
+      struct stat there{};
+      if (::lstat((target_.upper / next).c_str(), &there) == 0 && S_ISDIR(there.st_mode)) {
+        at = next;
+        continue;
+      }
+      auto found = resolve_in_root(target_.view, next);
+      if (!found && found.error().code != Code::NotFound) return found;
+      if (found) {
+        at = *found;
+        continue;
+      }
+      if (find(next)) return fail(Code::InvalidArgument, "/{} is a link that leads nowhere", next);
+      TRY_VOID(make_new(next));
+      auto full = target_.upper / next;
+      ::chmod(full.c_str(), mode);
+      if (owner != Owner{} && ::chown(full.c_str(), owner.uid, owner.gid) != 0) return sys::fail_errno("set owner of /" + next);
+      at = next;
+    }
+    auto there = find(at);
+    if (!at.empty() && (!there || !S_ISDIR(there->st_mode))) return fail(Code::InvalidArgument, "/{} is no directory", at);
+    return at;
+  }
+
+  // Copies one source to `to`, relative to the root: a file becomes it, a directory's contents go into it.
+  Result<void> copy(const Source& source, const std::string& to) {
     TRY(auto items, Lister(source, stop_).list());
     copies_.clear();
+    index_ = nullptr;
+    if (options_.contexts)
+      if (auto found = place_in(*options_.contexts, source.path)) std::tie(index_, place_) = *found;
     owner_ = source.archive && !options_.chown ? std::nullopt : options_.owner;
     mode_ = source.archive ? std::nullopt : options_.mode;
     bool keep_existing = source.selection.include.has_value();
     std::vector<const Item*> directories;  // their attributes come last: what is put into them changes their times
     for (const auto& item : items) {
       TRY_VOID(stop_.check());
-      auto target = item.path.empty() ? to : to / item.path;
+      auto place = item.path.empty() ? to : below(to, item.path);
       if (!S_ISDIR(item.info.st_mode)) {
-        TRY_VOID(copy_file(item, target));
+        TRY_VOID(copy_file(item, place));
         continue;
       }
-      TRY(bool made, make_directory(target));
-      if (made || !keep_existing) directories.push_back(&item);
+      TRY(bool made, make_directory(place));
+      if (!made && keep_existing) continue;
+      TRY_VOID(bring_up(place));
+      directories.push_back(&item);
     }
     for (std::size_t i = directories.size(); i-- > 0;)
-      TRY_VOID(copy_attributes(*directories[i], to / directories[i]->path));
+      TRY_VOID(copy_attributes(*directories[i], target_.upper / below(to, directories[i]->path)));
     return {};
   }
 
  private:
-  Result<bool> make_directory(const fs::path& to) {
-    struct stat there{};
-    if (::lstat(to.c_str(), &there) == 0) {
-      if (S_ISDIR(there.st_mode)) return false;
-      return fail(Code::InvalidArgument, "a directory cannot replace {}, which is {}", to.filename().string(), S_ISLNK(there.st_mode) ? "a link" : "no directory");
-    }
-    if (::mkdir(to.c_str(), 0755) != 0) return sys::fail_errno("make directory " + to.string());
-    return true;
+  static std::string below(const std::string& directory, const std::string& name) { return directory.empty() ? name : directory + "/" + name; }
+
+  // What is there now: what this copy made hides what was there before. Nothing is looked for below a directory that was made here and
+  // had no forerunner.
+  std::optional<struct stat> find(const std::string& path) {
+    struct stat info{};
+    if (::lstat((target_.upper / path).c_str(), &info) == 0) return info;
+    if (target_.view == target_.upper || fresh_.contains(parent_of(path))) return std::nullopt;
+    if (::lstat((target_.view / path).c_str(), &info) == 0) return info;
+    return std::nullopt;
   }
 
-  // What is not a directory gives way to what is copied.
-  Result<void> make_room(const fs::path& to) {
-    struct stat there{};
-    if (::lstat(to.c_str(), &there) != 0) return {};
-    if (S_ISDIR(there.st_mode)) return fail(Code::InvalidArgument, "a file cannot replace the directory {}", to.filename().string());
-    if (::unlink(to.c_str()) != 0) return sys::fail_errno("replace " + to.string());
+  static std::string parent_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/') + 1, 1) - 1); }
+
+  // A directory that was there before, as the overlay itself would bring it up when something is made in it: with owner, mode, attributes
+  // and times.
+  Result<void> bring_up(const std::string& path) {
+    if (path.empty() || target_.view == target_.upper || !up_.insert(path).second) return {};
+    TRY_VOID(bring_up(parent_of(path)));
+    auto from = target_.view / path, to = target_.upper / path;
+    TRY(auto info, look(from));
+    if (!S_ISDIR(info.st_mode)) return fail(Code::InvalidArgument, "/{} is no directory", path);
+    if (::mkdir(to.c_str(), 0755) != 0) return sys::fail_errno("make directory /" + path);
+    if (::chown(to.c_str(), info.st_uid, info.st_gid) != 0 || ::chmod(to.c_str(), info.st_mode & 07777) != 0) return sys::fail_errno("set owner of /" + path);
+    for (const auto& name : all_attribute_names(from)) {
+      auto value = attribute(from, name);
+      ::lsetxattr(to.c_str(), name.c_str(), value.data(), value.size(), 0);
+    }
+    std::array<timespec, 2> times{info.st_mtim, info.st_mtim};
+    ::utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
     return {};
   }
 
-  Result<void> copy_file(const Item& item, const fs::path& to) {
+  Result<void> make_new(const std::string& path) {
+    TRY_VOID(bring_up(parent_of(path)));
+    if (::mkdir((target_.upper / path).c_str(), 0755) != 0) return sys::fail_errno("make directory /" + path);
+    fresh_.insert(path);
+    up_.insert(path);
+    return {};
+  }
+
+  Result<bool> make_directory(const std::string& path) {
+    auto there = find(path);
+    if (!there) return make_new(path).map([] { return true; });
+    if (S_ISDIR(there->st_mode)) return false;
+    return fail(Code::InvalidArgument, "a directory cannot replace {}, which is {}", fs::path(path).filename().string(), S_ISLNK(there->st_mode) ? "a link" : "no directory");
+  }
+
+  // What is not a directory gives way to what is copied.
+  Result<void> make_room(const std::string& path) {
+    auto there = find(path);
+    if (there && S_ISDIR(there->st_mode)) return fail(Code::InvalidArgument, "a file cannot replace the directory {}", fs::path(path).filename().string());
+    if (there && ::unlink((target_.upper / path).c_str()) != 0 && errno != ENOENT) return sys::fail_errno("replace /" + path);
+    return {};
+  }
+
+  // See CopyOptions::contexts.
+  bool shared(const Item& item, const std::string& path) {
+    const auto& info = item.info;
+    if (!options_.contexts || (options_.epoch && info.st_mtime > *options_.epoch)) return false;
+    auto to = target_.upper / path;
+    const auto* known = index_ ? index_->find(item.path.empty() ? place_ : below(place_, item.path)) : nullptr;
+    if (known && options_.made) options_.made->insert_or_assign(path, known->content);
+    if (known && options_.earlier && from_earlier(info, known->content, path)) return true;
+    bool same = index_ && !mode_ && owner_.value_or(Owner{info.st_uid, info.st_gid}) == Owner{info.st_uid, info.st_gid};
+    struct stat now{};
+    if (!same || info.st_nlink != 1 || ::link(item.from.c_str(), to.c_str()) != 0) return false;
+    // Another stage may have had the same thought.
+    if (::lstat(to.c_str(), &now) == 0 && now.st_nlink == 2) return true;
+    ::unlink(to.c_str());
+    return false;
+  }
+
+  bool from_earlier(const struct stat& info, const std::string& content, const std::string& path) {
+    auto found = options_.earlier->contents.find(path);
+    if (found == options_.earlier->contents.end() || found->second != content) return false;
+    auto from = options_.earlier->directory / path;
+    auto owner = owner_.value_or(Owner{info.st_uid, info.st_gid});
+    auto mode = mode_ ? mode_->of(info.st_mode) : info.st_mode & 07777;
+    struct stat old{};
+    bool same = ::lstat(from.c_str(), &old) == 0 && S_ISREG(old.st_mode) && (old.st_mode & 07777) == mode && owner == Owner{old.st_uid, old.st_gid} &&
+                old.st_mtim.tv_sec == info.st_mtim.tv_sec && old.st_mtim.tv_nsec == info.st_mtim.tv_nsec;
+    // Names of one file in the earlier layer need not be that in this one.
+    return same && taken_.insert({old.st_dev, old.st_ino}).second && ::link(from.c_str(), (target_.upper / path).c_str()) == 0;
+  }
+
+  Result<void> copy_file(const Item& item, const std::string& path) {
     const auto& info = item.info;
     if (S_ISSOCK(info.st_mode)) return {};
-    TRY_VOID(make_room(to));
+    TRY_VOID(make_room(path));
+    TRY_VOID(bring_up(parent_of(path)));
+    auto to = target_.upper / path;
     if (S_ISREG(info.st_mode)) {
       TRY(bool linked, link_to_copy(info, to));
-      if (linked) return {};
+      if (linked || shared(item, path)) return {};
       TRY_VOID(copy_bytes(item.from, to));
     } else if (S_ISLNK(info.st_mode)) {
       if (::symlink(fs::read_symlink(item.from).c_str(), to.c_str()) != 0) return sys::fail_errno("link " + to.string());
@@ -280,8 +401,13 @@ class Copier {
     return {};
   }
 
+  const CopyTarget& target_;
   const CopyOptions& options_;
   const StopSignal& stop_;
+  std::set<std::string> fresh_, up_;  // directories that were not there before; those that are in `upper`
+  std::set<std::pair<dev_t, ino_t>> taken_;
+  const ContextIndex* index_ = nullptr;  // of the context that the source is in
+  std::string place_;                    // the source in it
   std::optional<Owner> owner_;
   std::optional<FileMode> mode_;
   std::map<std::pair<dev_t, ino_t>, fs::path> copies_;
@@ -321,11 +447,44 @@ Result<std::vector<Source>> find_with_parents(const fs::path& root, const std::s
   return bases;
 }
 
-Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool owners, const StopSignal& stop) {
+namespace {
+
+using Described = std::vector<std::pair<std::string, std::string>>;
+
+// As Lister and description() together, from an index.
+void describe_from(const ContextIndex& index, const std::string& place, const Source& source, bool owners, Described& out) {
+  auto text = [&](const ContextIndex::Entry& entry) { return entry.mode + (owners ? " " + entry.owner : "") + entry.content; };
+  if (!source.directory) {
+    if (const auto* entry = index.find(place)) out.emplace_back(source.name, text(*entry));
+    return;
+  }
+  Described waiting;  // directories that are not wanted themselves
+  auto prefix = place.empty() ? 0 : place.size() + 1;
+  index.below(place, [&](const std::string& full, const ContextIndex::Entry& entry) {
+    auto path = full.substr(prefix);
+    std::erase_if(waiting, [&](const auto& each) { return !path.starts_with(each.first + "/"); });
+    bool wanted = source.selection.wants(path);
+    if (!wanted && entry.directory) waiting.emplace_back(path, text(entry));
+    if (!wanted) return;
+    std::ranges::move(waiting, std::back_inserter(out));
+    waiting.clear();
+    out.emplace_back(std::move(path), text(entry));
+  });
+}
+
+}  // namespace
+
+Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool owners, const StopSignal& stop, const std::vector<Context>& contexts) {
   codec::Json::Object files;
   for (const auto& source : sources) {
-    TRY(auto items, Lister(source, stop).list());
     if (source.directory) files.emplace_back(".", codec::Json("directory"));
+    if (auto place = place_in(contexts, source.path)) {
+      Described described;
+      describe_from(*place->first, place->second, source, owners, described);
+      for (auto& [path, text] : described) files.emplace_back(std::move(path), codec::Json(std::move(text)));
+      continue;
+    }
+    TRY(auto items, Lister(source, stop).list());
     for (const auto& item : items) {
       TRY(auto text, description(item, owners, stop));
       files.emplace_back(item.path.empty() ? source.name : item.path, codec::Json(std::move(text)));
@@ -334,8 +493,8 @@ Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool ow
   return codec::Json(std::move(files));
 }
 
-Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& root, const CopyOptions& options, const StopSignal& stop) {
-  Copier copier(options, stop);
+Result<void> copy_sources(const std::vector<Source>& sources, const CopyTarget& target, const CopyOptions& options, const StopSignal& stop) {
+  Copier copier(target, options, stop);
   auto owner = options.owner.value_or(Owner{});
   // An octal --chmod is the mode of directories that the destination lacks too, as in BuildKit.
   auto mode = options.mode && options.mode->fixed() ? *options.mode->fixed() & 0777 : 0755;
@@ -343,12 +502,12 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
   if (sources.size() > 1 && !into_directory)
     return fail(Code::InvalidArgument, "{} sources go to `{}`; end the destination with / to make it a directory", sources.size(), options.destination);
   for (const auto& source : sources) {
-    auto there = resolve_in_root(root, clean_path(options.destination));
-    bool is_directory = there && fs::is_directory(root / *there);
+    auto there = resolve_in_root(target.view, clean_path(options.destination));
+    bool is_directory = there && fs::is_directory(target.view / *there);
     if (source.directory) {
       // As BuildKit does it: the destination itself is made plainly, directories below it get what the source's have.
-      TRY(auto target, make_directories_in_root(root, options.destination, owner, source.archive ? 0755 : mode));
-      TRY_VOID(copier.copy(source, root / target));
+      TRY(auto place, copier.make_way(options.destination, owner, source.archive ? 0755 : mode));
+      TRY_VOID(copier.copy(source, place));
       continue;
     }
     auto parts = clean_parts(options.destination);
@@ -361,8 +520,8 @@ Result<void> copy_sources(const std::vector<Source>& sources, const fs::path& ro
     }
     std::string directory;
     for (const auto& part : parts) directory += "/" + part;
-    TRY(auto target, make_directories_in_root(root, directory, owner, mode));
-    TRY_VOID(copier.copy(source, root / target / name));
+    TRY(auto place, copier.make_way(directory, owner, mode));
+    TRY_VOID(copier.copy(source, place.empty() ? name : place + "/" + name));
   }
   return {};
 }

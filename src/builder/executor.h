@@ -10,7 +10,8 @@
 namespace watari::builder {
 
 struct ExecutorOptions {
-  std::filesystem::path context, scratch, cache_mounts;
+  const std::vector<Context>& contexts;  // the build's own first
+  std::filesystem::path scratch, cache_mounts;
   const BuildSecrets& secrets;
   std::optional<std::int64_t> epoch;
   BuildGroup& group;

@@ -50,7 +50,7 @@ Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& sc
   if (!real) return fail(Code::NotFound, "--mount source={}: no such file in {}", wanted.source, wanted.from.empty() ? "the context" : wanted.from);
   auto source = real->empty() ? root : root / *real;
   bool directory = fs::is_directory(source);
-  TRY(auto files, describe_sources({Source{source, "file", directory}}, !wanted.from.empty(), shared_.stop));
+  TRY(auto files, describe_sources({Source{source, "file", directory}}, !wanted.from.empty(), shared_.stop, shared_.contexts));
   auto target = in_workdir(wanted.target);
   mounts.description.push(Json::object({{"bind", Json(target)}, {"files", std::move(files)}, {"writable", Json(!wanted.read_only)}}));
   (directory ? mounts.targets : mounts.file_targets).push_back(target);
@@ -62,7 +62,7 @@ Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& sc
     source = mounts.views.back().root();
   } else if (!wanted.read_only) {
     auto copy = scratch / fmt::format("writable-{}", mounts.binds.size());
-    TRY_VOID(copy_sources({Source{source, "file", false}}, scratch, {.destination = "/" + copy.filename().string()}, shared_.stop));
+    TRY_VOID(copy_sources({Source{source, "file", false}}, {scratch, scratch}, {.destination = "/" + copy.filename().string()}, shared_.stop));
     source = copy;
   }
   mounts.binds.push_back({source, target, wanted.read_only});
@@ -89,7 +89,7 @@ Result<void> StageBuild::prepare_cache(const RunMount& wanted, Mounts& mounts) {
     if (!wanted.from.empty()) {
       TRY(auto root, origin_root(wanted.from, mounts.views));
       TRY(auto real, resolve_in_root(root, clean_path(wanted.source)));
-      TRY_VOID(copy_sources({Source{real.empty() ? root : root / real, "", true}}, fresh, {.destination = "/"}, shared_.stop));
+      TRY_VOID(copy_sources({Source{real.empty() ? root : root / real, "", true}}, {fresh, fresh}, {.destination = "/"}, shared_.stop));
     }
     if (::chown(fresh.c_str(), wanted.uid, wanted.gid) != 0) return sys::fail_errno("set owner of a cache mount");
     std::ofstream(shared_.cache_mounts / (directory.filename().string() + ".id")) << wanted.id;

@@ -71,7 +71,7 @@ Result<void> StageBuild::start() {
 // A directory as the only layer below.
 Result<void> StageBuild::take_directory(const fs::path& directory) {
   TRY(auto scratch, shared_.images.scratch_directory());
-  TRY_VOID(copy_sources({Source{directory, "", true}}, scratch, {.destination = "/"}, shared_.stop));
+  TRY_VOID(copy_sources({Source{directory, "", true}}, {scratch, scratch}, {.destination = "/"}, shared_.stop));
   TRY(auto layer, shared_.images.add_layer(scratch));
   state_.layers = {layer};
   state_.history = {{"FROM " + stage_.from.words[0], "", false, ""}};
@@ -113,7 +113,7 @@ Json StageBuild::inputs(std::string_view kind, bool alone) const {
   std::string chain;
   for (const auto& layer : state_.layers) chain += layer.diff_id + "\n";
   // The version changes whenever a step comes to make something else of the same inputs.
-  auto in = Json::object({{"version", 3}, {"kind", Json(kind)}, {"below", Json(alone ? "nothing" : sha256_hex(chain))}});
+  auto in = Json::object({{"version", 4}, {"kind", Json(kind)}, {"below", Json(alone ? "nothing" : sha256_hex(chain))}});
   if (shared_.epoch) in.set("epoch", Json(*shared_.epoch));
   return in;
 }
@@ -135,7 +135,7 @@ Result<void> StageBuild::layer_step(LayerStep step) {
   }
   reason_ = shared_.no_cache ? "the cache is not to be used" : shared_.cache.explain(step.inputs, slot);
   TRY(auto made, make_layer(step));
-  TRY_VOID(shared_.cache.put(step.inputs, slot, made));
+  TRY_VOID(shared_.cache.put(step.inputs, slot, made, step.contents ? *step.contents : LayerContents()));
   accept(step.instruction, made);
   return {};
 }
@@ -180,9 +180,10 @@ Result<CachedStep> StageBuild::make_layer(const LayerStep& step) {
     TRY(lower, layer_directories(state_.layers));
   }
   {
-    TRY(auto mounted, MountedLayers::mount({.lower = lower, .scratch = new_scratch(), .upper = upper, .work = work,
-                                            .directories = step.directories, .files = step.files}));
-    TRY_VOID(step.make(mounted.root()));
+    MountedLayers::Options options{.lower = lower, .scratch = new_scratch(), .directories = step.directories, .files = step.files};
+    if (!step.beside) options.upper = upper, options.work = work;
+    TRY(auto mounted, MountedLayers::mount(options));
+    TRY_VOID(step.make(mounted.root(), upper));
   }
   CachedStep made;
   made.created = shared_.epoch ? iso8601(Time(Seconds(*shared_.epoch))) : now_rfc3339();
@@ -229,7 +230,7 @@ Lookup StageBuild::lookup() const {
 
 // The files of a from=, mounted in `views` when they are layers; the context without one.
 Result<fs::path> StageBuild::origin_root(const std::string& from, std::list<MountedLayers>& views) {
-  if (from.empty()) return shared_.context;
+  if (from.empty()) return shared_.contexts.at(0).files;
   const auto& origin = stage_.origins.at(from);
   if (!origin.directory.empty()) return origin.directory;
   auto mounted = view(layers_of(origin));

@@ -53,7 +53,7 @@ struct BuildShared {
   StepCache& cache;
   const StopSignal& stop;
   BuildObserver& observer;
-  std::filesystem::path context;       // the unpacked files of the client
+  const std::vector<Context>& contexts; // the client's files: the build context, then the named ones
   std::filesystem::path scratch;       // of this build; removed when it ends
   std::filesystem::path cache_mounts;  // of RUN --mount=type=cache
   const BuildSecrets& secrets;
@@ -106,6 +106,7 @@ class StageBuild {
   Result<void> add_document(const Heredoc& document, const std::filesystem::path& scratch, CopyPlan& plan);
   Result<std::vector<Source>> unpacked(std::vector<Source> sources, const std::filesystem::path& scratch);
   Result<CopyOptions> copy_options(const Instruction& instruction, const std::filesystem::path& root, const std::string& destination);
+  std::optional<EarlierLayer> earlier_layer(const Instruction& instruction);
   Result<std::optional<Owner>> linked_owner(const Instruction& instruction);
 
   Result<void> run_command(const Instruction& instruction);
@@ -122,13 +123,15 @@ class StageBuild {
   Result<void> run_in(const std::filesystem::path& root, SandboxOptions& options, const Mounts& mounts);
   Variables run_environment(bool for_key) const;
 
-  // A step that makes a layer: from the cache, or by `make` on the mounted root.
+  // A step that makes a layer: from the cache, or by `make` on the mounted root, whose upper directory becomes the layer.
   struct LayerStep {
     const Instruction& instruction;
     codec::Json inputs;
-    std::function<Result<void>(const std::filesystem::path& root)> make;
+    std::function<Result<void>(const std::filesystem::path& root, const std::filesystem::path& upper)> make;
     std::vector<std::string> directories, files;  // mount points that must leave no trace
     bool alone = false;                           // --link: the layer is made on nothing
+    const LayerContents* contents = nullptr;      // of the layer's files, as far as `make` knows them
+    bool beside = false;                          // `root` shows what is below only; `make` writes to `upper` itself
   };
   Result<void> layer_step(LayerStep step);
   std::optional<CachedStep> cached(const std::string& key);

@@ -21,7 +21,7 @@ Result<void> StageBuild::workdir(const Instruction& instruction) {
   auto directory = "/" + clean_path(in_workdir(path));
   auto in = inputs("WORKDIR");
   in.set("directory", Json(directory)).set("user", Json(state_.config.user));
-  TRY_VOID(layer_step({.instruction = instruction, .inputs = std::move(in), .make = [&](const fs::path& root) -> Result<void> {
+  TRY_VOID(layer_step({.instruction = instruction, .inputs = std::move(in), .make = [&](const fs::path& root, const fs::path&) -> Result<void> {
     Owner owner;
     if (!state_.config.user.empty()) {
       TRY(owner, find_owner(root, state_.config.user));
@@ -194,6 +194,15 @@ Result<codec::IgnoreRules> excluded(const Instruction& instruction, const std::f
 
 }  // namespace
 
+// What the same instruction made the last time: files that did not change since are taken from there.
+std::optional<EarlierLayer> StageBuild::earlier_layer(const Instruction& instruction) {
+  auto last = shared_.cache.last(slot_of(instruction));
+  if (!last) return std::nullopt;
+  auto directories = layer_directories({last->first});
+  if (!directories) return std::nullopt;
+  return EarlierLayer{directories->front(), std::move(last->second)};
+}
+
 Result<void> StageBuild::copy(const Instruction& instruction) {
   auto scratch = new_scratch();
   RemoveAtEnd remove{scratch};
@@ -212,7 +221,7 @@ Result<void> StageBuild::copy(const Instruction& instruction) {
   bool keep_owners = from && !instruction.flag("chown");
   auto described = plan.sources;
   std::erase_if(described, [&](const Source& source) { return std::ranges::find(plan.fetched, source.path) != plan.fetched.end(); });
-  TRY(auto files, describe_sources(described, keep_owners, shared_.stop));
+  TRY(auto files, describe_sources(described, keep_owners, shared_.stop, shared_.contexts));
 
   auto in = inputs(instruction.name, link);
   TRY(auto owner, flag_value(instruction, "chown"));
@@ -228,7 +237,8 @@ Result<void> StageBuild::copy(const Instruction& instruction) {
   bool unpacks = instruction.name == "ADD" && (!unpack || is_on(unpack));
   if (!unpacks) in.set("unpack", Json(false));
   for (auto& [name, value] : plan.extra) in.set(name, std::move(value));
-  return layer_step({.instruction = instruction, .inputs = std::move(in), .make = [&](const fs::path& image) -> Result<void> {
+  LayerContents made;
+  return layer_step({.instruction = instruction, .inputs = std::move(in), .make = [&](const fs::path& image, const fs::path& upper) -> Result<void> {
     for (const auto& fetch : plan.fetches) TRY_VOID(fetch());
     auto plain = instruction;
     if (numbers) std::erase_if(plain.flags, [](const Flag& flag) { return flag.name == "chown"; });
@@ -237,8 +247,13 @@ Result<void> StageBuild::copy(const Instruction& instruction) {
     options.chown = instruction.flag("chown");
     auto ready = unpacks ? unpacked(plan.sources, scratch) : Result<std::vector<Source>>(plan.sources);
     if (!ready) return fail(ready.error());
-    return copy_sources(*ready, image, options, shared_.stop);
-  }, .directories = {}, .files = {}, .alone = link});
+    options.contexts = &shared_.contexts;
+    options.epoch = shared_.epoch;
+    options.made = &made;
+    auto earlier = earlier_layer(instruction);
+    if (earlier) options.earlier = &*earlier;
+    return copy_sources(*ready, {image, upper}, options, shared_.stop);
+  }, .directories = {}, .files = {}, .alone = link, .contents = &made, .beside = true});
 }
 
 }  // namespace watari::builder

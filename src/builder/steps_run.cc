@@ -108,7 +108,7 @@ Result<void> StageBuild::run_command(const Instruction& instruction) {
   std::ranges::copy(mounts.targets, std::back_inserter(directories));
   auto files = sandbox_files();
   std::ranges::copy(mounts.file_targets, std::back_inserter(files));
-  return layer_step({.instruction = instruction, .inputs = run_inputs(instruction, options, mounts), .make = [&](const fs::path& root) -> Result<void> {
+  return layer_step({.instruction = instruction, .inputs = run_inputs(instruction, options, mounts), .make = [&](const fs::path& root, const fs::path&) -> Result<void> {
     TRY_VOID(mount_private(scratch, mounts));
     options.binds = mounts.binds;
     options.tmpfs = mounts.tmpfs;

@@ -63,19 +63,34 @@ class Tail {
 
 }  // namespace
 
-Result<std::string> send_context(Client& client, up::Context& context) {
+// The index first; then the content that the server has not seen yet.
+Result<std::string> send_context(Client& client, const up::Context& context) {
   auto known = client.call("watari", "FindContext", Json::object({{"sha256", context.sha256()}}));
   if (known) return (*known)["contextId"].as_string();
   if (known.error().reason != "ResourceNotFoundException") return fail(known.error());
-  TRY(auto answer, client.upload("/watari/contexts", context.sha256(), context.size(), [&] { return context.next(); }));
-  return answer["contextId"].as_string();
+  auto index = [rest = std::string_view(context.index())]() mutable {
+    auto piece = rest.substr(0, 256 * 1024);
+    rest.remove_prefix(piece.size());
+    return std::string(piece);
+  };
+  TRY(auto answer, client.upload("/watari/contexts", {"index", context.sha256(), static_cast<std::int64_t>(context.index().size()), index}));
+  auto id = answer["contextId"].as_string();
+  if (answer["missing"].as_array().empty()) return id;
+  std::vector<std::string> missing;
+  for (const auto& digest : answer["missing"].as_array()) missing.push_back(digest.as_string());
+  TRY(auto content, context.content(missing));
+  TRY(answer, client.upload("/watari/contexts", {"files " + id, "", content.size(), [&content] { return content.next(); }}));
+  if (answer["missing"].as_array().empty()) return id;
+  return fail(Code::Conflict, "the server lost a part of the build context meanwhile; build again");
 }
 
 Result<Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress) {
   NoteInterrupts noting;
   Tail tail;
   std::int64_t position = 0;
-  for (auto pause = Millis(5);; pause = std::min(pause * 2, Millis(100))) {
+  using Micros = std::chrono::microseconds;
+  constexpr Micros kFirst(1000), kLast(100'000);
+  for (auto pause = kFirst;; pause = std::min(pause * 5 / 4, kLast)) {
     if (interrupted == 1) {
       interrupted = 2;
       TRY_VOID(client.call("watari", "StopBuild", Json::object({{"buildId", build_id}})));
@@ -86,7 +101,7 @@ Result<Json> follow_build(Client& client, const std::string& build_id, const OnP
     tail.add(report);
     on_progress(report);
     const auto& status = report["status"].as_string();
-    if (more) pause = Millis(5);
+    if (more) pause = kFirst;
     else if (status == "SUCCEEDED") return report;
     else if (status == "STOPPED") return fail(Code::Cancelled, "the build was stopped");
     else if (status != "RUNNING") return fail(Code::FailedPrecondition, "{}{}", report["error"].as_string(), tail.of_failed_step(report));

@@ -37,8 +37,8 @@ Result<codec::Json> build_image(Client& client, const ImageBuild& build, const O
 // The second half of it, for builds that were started otherwise.
 Result<codec::Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress);
 
-// Uploads a packed context, unless the server has it already; returns its id.
-Result<std::string> send_context(Client& client, up::Context& context);
+// Uploads what the server has not yet of a context; returns its id.
+Result<std::string> send_context(Client& client, const up::Context& context);
 
 // Shows progress on stderr, as BuildKit does: live on a terminal, plain lines otherwise.
 OnProgress show_progress();

@@ -185,13 +185,14 @@ Result<Json> Client::call_all(const std::string& service, const std::string& ope
   }
 }
 
-Result<Json> Client::upload(const std::string& path, const std::string& sha256, std::int64_t size, std::function<std::string()> body) {
+Result<Json> Client::upload(const std::string& path, Upload upload) {
   auto request = request_to(path);
   request.headers.set("content-type", "application/x-tar");
+  request.headers.set("x-watari-context", upload.kind);
   // The body is streamed, so the signature covers its digest in a header instead; the server compares.
-  request.headers.set("x-amz-meta-sha256", sha256);
+  if (!upload.sha256.empty()) request.headers.set("x-amz-meta-sha256", upload.sha256);
   sign(request, "watari");
-  net::FetchOptions options{.timeout = Millis(3'600'000), .ca_file = authority(), .body_source = std::move(body), .body_size = size};
+  net::FetchOptions options{.timeout = Millis(3'600'000), .ca_file = authority(), .body_source = std::move(upload.body), .body_size = upload.size};
   auto response = net::fetch(request, options);
   if (!response) return fail(unreachable(response.error()));
   if (response->status != 200) return fail(api_error("upload to " + path, *response));

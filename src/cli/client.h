@@ -27,8 +27,14 @@ class Client {
   Result<codec::Json> call_all(const std::string& service, const std::string& operation, codec::Json request,
                                const std::string& list, const std::string& token = "nextToken");
 
-  // A signed POST with a streamed body, for what is no AWS operation. `sha256` is that of the body, in hexadecimal.
-  Result<codec::Json> upload(const std::string& path, const std::string& sha256, std::int64_t size, std::function<std::string()> body);
+  // A signed POST with a streamed body, for what is no AWS operation. `sha256` is that of the body, in hexadecimal; empty when the body
+  // proves itself. `kind` becomes the header x-watari-context.
+  struct Upload {
+    std::string kind, sha256;
+    std::int64_t size = 0;
+    std::function<std::string()> body;
+  };
+  Result<codec::Json> upload(const std::string& path, Upload upload);
 
   const Place& place() const { return place_; }
   std::string host() const;  // without scheme and port

@@ -7,9 +7,11 @@
 // the root. The same directory always gives the same bytes, which is what makes a layer's digest without keeping its tar.
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "codec/stream.h"
+#include "codec/tar.h"
 
 namespace watari::oci {
 
@@ -31,5 +33,16 @@ struct UnpackLimits {
 // Unpacks a plain tar into an existing empty directory. Never touches anything outside of it: ".." is refused, links are followed as if the
 // directory were the root. InvalidArgument or Corrupt for archives that cannot be taken; the caller removes the directory then.
 Result<void> unpack_layer_tar(const codec::Source& tar, const std::filesystem::path& directory, const UnpackLimits& limits = {});
+
+// Where the bytes of a file are that a tar only names.
+struct FoundFile {
+  enum class How { Link, Move, Copy };  // Link: the file itself, whose owner, mode, times and attributes are the entry's already
+  std::filesystem::path path;
+  How how = How::Copy;
+};
+// `content` is what the archive holds in place of the file's bytes.
+using FindFile = std::function<Result<FoundFile>(const codec::TarEntry& entry, const std::string& content)>;
+// The same for an archive that holds, for every regular file, at most 128 bytes that name its content.
+Result<void> unpack_index_tar(const codec::Source& tar, const std::filesystem::path& directory, const FindFile& find, const UnpackLimits& limits = {});
 
 }  // namespace watari::oci

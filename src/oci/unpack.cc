@@ -53,7 +53,7 @@ bool is_whiteout(const struct stat& status) { return S_ISCHR(status.st_mode) && 
 
 class Unpacker {
  public:
-  Unpacker(const codec::Source& source, const UnpackLimits& limits) : tar_(source), limits_(limits) {}
+  Unpacker(const codec::Source& source, const UnpackLimits& limits, FindFile find = {}) : tar_(source), limits_(limits), find_(std::move(find)) {}
 
   Result<void> run(const std::filesystem::path& directory) {
     root_ = Fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -173,18 +173,65 @@ class Unpacker {
   }
 
   Result<void> file(int parent, const std::string& name, const TarEntry& entry) {
+    if (find_) return found_file(parent, name, entry);
+    TRY(auto fd, create_file(parent, name, entry.path));
+    TRY_VOID(contents(fd.get(), entry));
+    return finish_file(fd.get(), entry);
+  }
+
+  Result<Fd> create_file(int parent, const std::string& name, const std::string& path) {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     Fd fd(::openat(parent, name.c_str(), flags, 0600));
     if (!fd && errno == EEXIST) {
-      TRY_VOID(remove_existing(parent, name, entry.path));
+      TRY_VOID(remove_existing(parent, name, path));
       fd = Fd(::openat(parent, name.c_str(), flags, 0600));
     }
-    if (!fd) return fail(os_error("create", entry.path));
-    TRY_VOID(contents(fd.get(), entry));
-    TRY_VOID(set_owner_and_mode(fd.get(), entry));
+    if (!fd) return fail(os_error("create", path));
+    return fd;
+  }
+
+  Result<void> finish_file(int fd, const TarEntry& entry) {
+    TRY_VOID(set_owner_and_mode(fd, entry));
     const timespec times[2] = {{entry.mtime, 0}, {entry.mtime, 0}};
-    if (::futimens(fd.get(), times) != 0) return fail(os_error("utimens", entry.path));
+    if (::futimens(fd, times) != 0) return fail(os_error("utimens", entry.path));
     return {};
+  }
+
+  // One whose content the archive only names.
+  Result<void> found_file(int parent, const std::string& name, const TarEntry& entry) {
+    std::array<char, 128> text;
+    std::size_t length = 0;
+    for (std::size_t count = 1; count > 0 && length < text.size(); length += count) {
+      TRY(count, tar_.read(std::span(text).subspan(length)));
+    }
+    TRY(auto found, find_(entry, std::string(text.data(), length)));
+    const auto place = [&] {
+      return found.how == FoundFile::How::Link ? ::linkat(AT_FDCWD, found.path.c_str(), parent, name.c_str(), 0)
+                                               : ::renameat2(AT_FDCWD, found.path.c_str(), parent, name.c_str(), RENAME_NOREPLACE);
+    };
+    if (found.how != FoundFile::How::Copy) {
+      int status = place();
+      if (status != 0 && errno == EEXIST) {
+        TRY_VOID(remove_existing(parent, name, entry.path));
+        status = place();
+      }
+      // A file has at most 65,000 names on ext4: then its bytes are copied.
+      if (status == 0 && found.how == FoundFile::How::Link) return {};
+      if (status != 0 && errno != EMLINK) return fail(os_error("place", entry.path));
+      if (status == 0) {
+        Fd moved(::openat(parent, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+        if (!moved) return fail(os_error("open", entry.path));
+        return finish_file(moved.get(), entry);
+      }
+    }
+    Fd in(::open(found.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!in) return fail(os_error("open", found.path));
+    TRY(auto out, create_file(parent, name, entry.path));
+    for (ssize_t count; (count = ::read(in.get(), buffer_.data(), buffer_.size())) != 0;) {
+      if (count < 0) return fail(os_error("read", found.path));
+      TRY_VOID(write_all(out.get(), {buffer_.data(), static_cast<std::size_t>(count)}, entry.path));
+    }
+    return finish_file(out.get(), entry);
   }
 
   // Blocks of zeros become holes.
@@ -290,6 +337,7 @@ class Unpacker {
 
   codec::TarReader tar_;
   UnpackLimits limits_;
+  FindFile find_;  // of an index
   Fd root_, cached_;
   std::string cached_path_;
   std::vector<std::pair<std::string, std::int64_t>> directories_;
@@ -298,6 +346,10 @@ class Unpacker {
 };
 
 }  // namespace
+
+Result<void> unpack_index_tar(const codec::Source& tar, const std::filesystem::path& directory, const FindFile& find, const UnpackLimits& limits) {
+  return Unpacker(tar, limits, find).run(directory);
+}
 
 Result<void> unpack_layer_tar(const codec::Source& tar, const std::filesystem::path& directory, const UnpackLimits& limits) {
   TRY_VOID(Unpacker(tar, limits).run(directory));

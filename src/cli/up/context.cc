@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -26,26 +27,17 @@ namespace fs = std::filesystem;
 
 auto failed(const std::string& what) { return fail(Code::Unavailable, "{}: {}", what, std::strerror(errno)); }
 
-Result<int> temporary_file() {
-  const char* directory = std::getenv("TMPDIR");
-  std::string name = std::string(directory && *directory ? directory : "/tmp") + "/watari-context-XXXXXX";
-  int fd = ::mkostemp(name.data(), O_CLOEXEC);
-  if (fd < 0) return failed("make a temporary file " + name);
-  ::unlink(name.c_str());
-  return fd;
-}
-
 // What people set on files; the system's own attributes stay at home, but for capabilities.
-std::map<std::string, std::string> attributes_of(const fs::path& file) {
+std::map<std::string, std::string> attributes_of(int file) {
   std::map<std::string, std::string> found;
-  std::array<char, 4096> names{};
-  auto size = ::llistxattr(file.c_str(), names.data(), names.size());
+  std::array<char, 4096> names;
+  auto size = ::flistxattr(file, names.data(), names.size());
   for (ssize_t at = 0; at < size;) {
     std::string name(names.data() + at);
     at += static_cast<ssize_t>(name.size()) + 1;
     if (!name.starts_with("user.") && name != "security.capability") continue;
     std::string value(65536, '\0');
-    auto length = ::lgetxattr(file.c_str(), name.c_str(), value.data(), value.size());
+    auto length = ::fgetxattr(file, name.c_str(), value.data(), value.size());
     if (length < 0) continue;
     value.resize(static_cast<std::size_t>(length));
     found[name] = std::move(value);
@@ -55,8 +47,9 @@ std::map<std::string, std::string> attributes_of(const fs::path& file) {
 
 class Packer {
  public:
-  Packer(const fs::path& root, const std::vector<std::string>& always, codec::IgnoreRules rules, codec::Sink sink)
-      : root_(root), always_(always), rules_(std::move(rules)), tar_(std::move(sink)) {}
+  using OnFile = std::function<void(const std::string& digest, const fs::path& file, std::int64_t size)>;
+  Packer(const fs::path& root, const std::vector<std::string>& always, codec::IgnoreRules rules, codec::Sink sink, OnFile on_file)
+      : root_(root), always_(always), rules_(std::move(rules)), tar_(std::move(sink)), on_file_(std::move(on_file)) {}
 
   Result<void> pack() {
     TRY_VOID(directory(""));
@@ -109,22 +102,27 @@ class Packer {
         return tar_.entry(out);
       }
     }
-    out.xattrs = attributes_of(file);
-    out.size = info.st_size;
-    TRY_VOID(tar_.entry(out));
-    return contents(file, out.size);
+    return contents(file, out);
   }
 
-  Result<void> contents(const fs::path& file, std::int64_t left) {
-    std::ifstream in(file, std::ios::binary);
-    std::vector<char> piece(256 * 1024);
-    while (left > 0) {
-      in.read(piece.data(), std::min<std::int64_t>(left, static_cast<std::int64_t>(piece.size())));
-      if (in.gcount() <= 0) return fail(Code::Unavailable, "{} cannot be read, or changed meanwhile", file.string());
-      TRY_VOID(tar_.data({piece.data(), static_cast<std::size_t>(in.gcount())}));
-      left -= in.gcount();
+  Result<void> contents(const fs::path& file, codec::TarEntry& out) {
+    int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return failed("read " + file.string());
+    Sha256Stream hash;
+    std::int64_t size = 0;
+    ssize_t count = 0;
+    while ((count = ::read(fd, piece_.data(), piece_.size())) > 0) {
+      hash.update({piece_.data(), static_cast<std::size_t>(count)});
+      size += count;
     }
-    return {};
+    out.xattrs = attributes_of(fd);
+    ::close(fd);
+    if (count < 0) return failed("read " + file.string());
+    auto digest = hex(hash.finish());
+    out.size = static_cast<std::int64_t>(digest.size());
+    TRY_VOID(tar_.entry(out));
+    on_file_(digest, file, size);
+    return tar_.data(digest);
   }
 
   const fs::path& root_;
@@ -132,6 +130,8 @@ class Packer {
   const std::vector<std::string>& always_;
   codec::IgnoreRules rules_;
   codec::TarWriter tar_;
+  OnFile on_file_;
+  std::vector<char> piece_ = std::vector<char>(256 * 1024);
 };
 
 }  // namespace
@@ -146,36 +146,74 @@ Result<Context> Context::pack(const fs::path& directory, const std::vector<std::
   std::string text{std::istreambuf_iterator<char>(in), {}};
   TRY(auto rules, codec::IgnoreRules::parse(text, ignore_file.string()));
   Context context;
-  TRY(context.fd_, temporary_file());
-  Sha256Stream hash;
   auto sink = [&](std::string_view bytes) -> Result<void> {
-    hash.update(bytes);
-    context.size_ += static_cast<std::int64_t>(bytes.size());
-    while (!bytes.empty()) {
-      auto written = ::write(context.fd_, bytes.data(), bytes.size());
-      if (written < 0 && errno != EINTR) return failed("write the build context");
-      if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
-    }
+    context.index_ += bytes;
     return {};
   };
-  TRY_VOID(Packer(directory, always, std::move(rules), sink).pack());
-  context.sha256_ = hex(hash.finish());
-  if (::lseek(context.fd_, 0, SEEK_SET) != 0) return failed("read the build context");
+  auto on_file = [&](const std::string& digest, const fs::path& file, std::int64_t size) { context.files_.try_emplace(digest, file, size); };
+  TRY_VOID(Packer(directory, always, std::move(rules), sink, on_file).pack());
+  context.sha256_ = sha256_hex(context.index_);
   return context;
 }
 
-Context::Context(Context&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), sha256_(std::move(other.sha256_)), size_(other.size_) {}
+Result<ContextContent> Context::content(const std::vector<std::string>& digests) const {
+  std::vector<ContextContent::File> files;
+  for (const auto& digest : digests) {
+    auto found = files_.find(digest);
+    if (found == files_.end()) return fail(Code::Internal, "the server asks for {}, which is no content of this build context", digest);
+    files.push_back({found->second.first, digest, found->second.second});
+  }
+  return ContextContent(std::move(files));
+}
 
-Context::~Context() {
+ContextContent::ContextContent(ContextContent&& other) noexcept
+    : files_(std::move(other.files_)), at_(other.at_), fd_(std::exchange(other.fd_, -1)), left_(other.left_), ended_(other.ended_) {}
+
+ContextContent::~ContextContent() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-std::string Context::next() {
-  std::string piece(256 * 1024, '\0');
-  auto count = ::read(fd_, piece.data(), piece.size());
-  piece.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-  return piece;
+namespace {
+constexpr std::int64_t kBlock = 512;
+std::int64_t padding_of(std::int64_t size) { return (kBlock - size % kBlock) % kBlock; }
+}  // namespace
+
+// A header and the padded bytes of each, and two blocks at the end: names are short and no size needs more than the header has room for.
+std::int64_t ContextContent::size() const {
+  std::int64_t total = 2 * kBlock;
+  for (const auto& file : files_) total += kBlock + file.size + padding_of(file.size);
+  return total;
+}
+
+std::string ContextContent::next() {
+  constexpr std::size_t kPiece = 256 * 1024;
+  std::string out;
+  codec::TarWriter tar([&](std::string_view bytes) -> Result<void> {
+    out += bytes;
+    return {};
+  });
+  while (out.size() < kPiece && !ended_) {
+    if (left_ > 0) {
+      auto before = out.size();
+      auto wanted = static_cast<std::size_t>(std::min<std::int64_t>(left_, kPiece));
+      out.resize(before + wanted);
+      auto count = fd_ < 0 ? 0 : ::read(fd_, out.data() + before, wanted);
+      if (count <= 0) std::fill(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), '\0');
+      else out.resize(before + static_cast<std::size_t>(count));
+      left_ -= static_cast<std::int64_t>(out.size() - before);
+      if (left_ == 0) out.append(static_cast<std::size_t>(padding_of(files_[at_ - 1].size)), '\0');
+    } else if (at_ < files_.size()) {
+      const auto& file = files_[at_++];
+      if (fd_ >= 0) ::close(fd_);
+      fd_ = ::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+      (void)tar.entry({.path = file.digest, .size = file.size});
+      left_ = file.size;
+    } else {
+      out.append(2 * kBlock, '\0');
+      ended_ = true;
+    }
+  }
+  return out;
 }
 
 }  // namespace watari::cli::up

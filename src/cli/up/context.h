@@ -1,12 +1,41 @@
 #pragma once
-// A build context: the files of a directory, without what .dockerignore names, as a tar in an unnamed temporary file.
+// A build context: the files of a directory, without what .dockerignore names. Packed as its index, a tar with the SHA-256 of each regular
+// file's bytes in place of the bytes; content is read again when the server asks for it.
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 
 namespace watari::cli::up {
+
+// A tar of files named by their digests, piece by piece. A file that changed since it was packed is sent as it is now, cut or filled to
+// its size: the server notices.
+class ContextContent {
+ public:
+  struct File {
+    std::filesystem::path path;
+    std::string digest;
+    std::int64_t size = 0;
+  };
+  explicit ContextContent(std::vector<File> files) : files_(std::move(files)) {}
+  ContextContent(ContextContent&& other) noexcept;
+  ContextContent& operator=(ContextContent&&) = delete;
+  ~ContextContent();
+
+  std::int64_t size() const;  // of the whole tar
+  std::string next();         // the next piece; empty at the end
+
+ private:
+  std::vector<File> files_;
+  std::size_t at_ = 0;
+  int fd_ = -1;
+  std::int64_t left_ = 0;  // of the file at hand
+  bool ended_ = false;
+};
 
 class Context {
  public:
@@ -14,19 +43,16 @@ class Context {
   // rules instead of DIRECTORY/.dockerignore. The archive does not depend on who owns the files.
   static Result<Context> pack(const std::filesystem::path& directory, const std::vector<std::string>& always,
                               const std::filesystem::path& ignore_file = {});
-  Context(Context&& other) noexcept;
-  Context& operator=(Context&&) = delete;
-  ~Context();
 
-  const std::string& sha256() const { return sha256_; }
-  std::int64_t size() const { return size_; }
-  std::string next();  // the next piece; empty at the end
+  const std::string& index() const { return index_; }
+  const std::string& sha256() const { return sha256_; }  // of the index
+  // Internal when a digest is none of this context.
+  Result<ContextContent> content(const std::vector<std::string>& digests) const;
 
  private:
   Context() = default;
-  int fd_ = -1;
-  std::string sha256_;
-  std::int64_t size_ = 0;
+  std::string index_, sha256_;
+  std::map<std::string, std::pair<std::filesystem::path, std::int64_t>, std::less<>> files_;  // by digest: one of them, with its size
 };
 
 }  // namespace watari::cli::up
