@@ -23,6 +23,7 @@ constexpr Service kServices[] = {
     {"ecs", "ecs", "AmazonEC2ContainerServiceV20141113", "", ""},
     {"ssm", "ssm", "AmazonSSM", "", ""},
     {"logs", "logs", "Logs_20140328", "", ""},
+    {"codedeploy", "codedeploy", "CodeDeploy_20141006", "", ""},
     {"watari", "watari", "Watari", "", ""},
     {"elbv2", "elasticloadbalancing", "", "2015-12-01", "member."},
     {"ec2", "ec2", "", "2016-11-15", ""},

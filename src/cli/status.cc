@@ -41,6 +41,16 @@ Result<Json> targets_of(Client& client, const Json& service) {
   return targets;
 }
 
+// What the load balancer counted of both revisions, while traffic is being shifted; null otherwise.
+Result<Json> traffic_of(Client& client, const std::string& cluster, const Json& service) {
+  TRY(auto answer, client.call("watari", "DescribeTraffic", Json::object({{"cluster", cluster}, {"service", service["serviceName"]}, {"limit", 1}})));
+  const auto& deployments = answer["deployments"].as_array();
+  if (deployments.empty()) return Json();
+  const auto& status = deployments[0]["status"].as_string();
+  bool moving = status == "IN_PROGRESS" || status == "ROLLBACK_REQUESTED" || status == "ROLLBACK_IN_PROGRESS";
+  return moving ? deployments[0] : Json();
+}
+
 Result<Json> collect(Client& client, const Options& options) {
   std::vector<std::string> clusters;
   if (options.cluster.empty()) {
@@ -56,6 +66,8 @@ Result<Json> collect(Client& client, const Options& options) {
     for (auto service : services.as_array()) {
       TRY(auto targets, targets_of(client, service));
       service.set("targets", targets);
+      TRY(auto traffic, traffic_of(client, cluster, service));
+      if (!traffic.is_null()) service.set("traffic", std::move(traffic));
       described.push(service);
     }
     all.push(Json::object({{"clusterName", cluster}, {"services", described}, {"tasks", tasks}}));
@@ -88,6 +100,21 @@ void print_tasks(const Json& service, const std::string& group, const Json& task
   if (rows.size() > 1) fmt::print("{}", table(rows));
 }
 
+void print_traffic(const Json& traffic) {
+  if (traffic.is_null()) return;
+  fmt::print("  {}: {:.4g} % of the traffic on {}{}\n", traffic["strategy"].as_string(), traffic["trafficPercent"].as_double(),
+             traffic["target"]["taskDefinition"].as_string(), traffic["judged"].as_bool() ? "" : " (not judged: watari:verdict=off)");
+  std::vector<std::vector<std::string>> rows = {{"  COUNTED", "REQUESTS", "FAILED", "P50", "P99"}};
+  for (auto side : {"target", "source"}) {
+    const auto& counted = traffic[side];
+    auto milliseconds = [&](const char* name) { return counted.has(name) ? fmt::format("{:.0f} ms", counted[name].as_double()) : "-"; };
+    rows.push_back({"  " + counted["taskDefinition"].as_string(), std::to_string(counted["requests"].as_int()),
+                    fmt::format("{} ({:.1f} %)", counted["failures"].as_int(), counted["failedPercent"].as_double()), milliseconds("p50Milliseconds"),
+                    milliseconds("p99Milliseconds")});
+  }
+  fmt::print("{}", table(rows));
+}
+
 void print_service(const Json& service, const Json& tasks, std::size_t events) {
   fmt::print("\n{}  {} of {} running", service["serviceName"].as_string(), service["runningCount"].as_int(),
              service["desiredCount"].as_int());
@@ -101,6 +128,7 @@ void print_service(const Json& service, const Json& tasks, std::size_t events) {
                deployment["runningCount"].as_int(), deployment["desiredCount"].as_int(),
                deployment["rolloutStateReason"].as_string().empty() ? "" : "; ", deployment["rolloutStateReason"].as_string());
   }
+  print_traffic(service["traffic"]);
   print_tasks(service, "service:" + service["serviceName"].as_string(), tasks);
   for (const auto& target : service["targets"].as_array())
     if (auto state = target["State"].as_string(); state == "unhealthy")

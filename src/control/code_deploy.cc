@@ -101,6 +101,27 @@ Result<std::vector<ServiceLoadBalancer>> balancers_of(const State& state, const 
   return out;
 }
 
+std::optional<model::CodeDeployGroup> group_of(const State& state, const model::Service& service) {
+  std::optional<model::CodeDeployGroup> found;
+  state.code_deploy_groups.each(scope_prefix(service.scope), [&](const auto&, const model::CodeDeployGroup& group) {
+    if (!found && group.cluster == service.cluster && group.service == service.name) found = group;
+  });
+  return found;
+}
+
+model::DeploymentConfiguration configuration_for(const model::Service& service, const model::CodeDeployConfig& config,
+                                                 const model::CodeDeployGroup& group) {
+  auto out = service.configuration;
+  out.strategy = config.type == "TimeBasedCanary"   ? model::Strategy::Canary
+                 : config.type == "TimeBasedLinear" ? model::Strategy::Linear
+                                                    : model::Strategy::BlueGreen;
+  out.canary_percent = out.linear_step_percent = config.percent ? config.percent : 100;
+  out.canary_bake_time = out.linear_step_bake_time = Seconds(60) * config.minutes;
+  out.bake_time = group.keep_blue ? Seconds(0) : Seconds(60) * group.termination_wait;
+  out.alarms = group.alarms;
+  return out;
+}
+
 Result<model::Deployment> create_code_deployment(Control& control, const std::string& service_key, model::ServiceRevision next,
                                                  model::DeploymentConfiguration configuration, model::CodeDeployment code,
                                                  model::CodeDeployRevision revision) {

@@ -1,6 +1,7 @@
 #pragma once
 // CodeDeploy's side of deployments: applications, groups, configurations, revisions; deployments made by it.
 // Thread: the control loop.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,13 @@ std::vector<model::CodeDeployConfig> deployment_configs(const State& state, cons
 Result<std::vector<model::ServiceLoadBalancer>> balancers_of(const State& state, const model::CodeDeployGroup& group,
                                                              const model::ServiceRevision& current, const std::string& container,
                                                              int container_port);
+
+// The group that deploys the service, the first by name when there are several.
+std::optional<model::CodeDeployGroup> group_of(const State& state, const model::Service& service);
+
+// How a deployment through `group` proceeds: the service's configuration with the traffic of `config` and the group's waits and alarms.
+model::DeploymentConfiguration configuration_for(const model::Service& service, const model::CodeDeployConfig& config,
+                                                 const model::CodeDeployGroup& group);
 
 // Deploys `code.app_spec` (registered and noted as used in the same transaction), or queues it while another deployment of the
 // service is under way. `next` is the revision without ids. `configuration` says how.

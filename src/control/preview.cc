@@ -80,6 +80,7 @@ int peak_tasks(const model::Service& service) {
 
 Preview preview(Control& control, const Proposal& proposal) {
   Preview out;
+  out.problems = proposal.problems;
   check_definition(control, proposal, out.problems);
   check_balancing(control, proposal, out.problems);
   check_room(control, proposal, this_host(), out.problems);

@@ -9,20 +9,21 @@
 
 namespace watari::control {
 
-// A service as it would be after the change; `service.target` names family and revision of `definition` when it is registered
-// already (revision 0: it would be registered first).
-struct Proposal {
-  model::Service service;
-  model::TaskDefinition definition;
-  std::function<Result<std::string>(const std::string& value_from)> secret;  // its value, as a task that starts would get it
-};
-
 struct Problem {
   bool blocking = true;  // false: worth knowing; the deployment may still succeed
   std::string code;      // "IMAGE_NOT_FOUND"
   std::string subject;   // container app, subnet-…
   std::string message;   // what is wrong
   std::string advice;    // what to do
+};
+
+// A service as it would be after the change; `service.target` names family and revision of `definition` when it is registered
+// already (revision 0: it would be registered first).
+struct Proposal {
+  model::Service service;
+  model::TaskDefinition definition;
+  std::function<Result<std::string>(const std::string& value_from)> secret;  // its value, as a task that starts would get it
+  std::vector<Problem> problems;                                             // seen while the proposal was made
 };
 
 struct Step {

@@ -134,9 +134,10 @@ void check_balancer(const State& state, const Proposal& proposal, const model::S
     if (const auto* vpc = state.vpcs.find(network_key(group->scope, group->vpc))) check_path(state, proposal, *vpc, balancer.container_port, out);
   }
   if (!served) block(out, "NO_LISTENER", "target group " + balancer.target_group, "no listener forwards to it, so nobody reaches the tasks", "add a listener or a rule that forwards to it");
-  for (const auto& rule : {balancer.production_listener_rule, balancer.test_listener_rule})
-    if (shifts && !rule.empty() && !state.rules.has(rule)) block(out, "RULE_NOT_FOUND", rule, "the listener rule does not exist (any more)", "name an existing rule in advancedConfiguration");
-  if (shifts && balancer.production_listener_rule.empty())
+  for (bool test : {false, true})
+    for (const auto& rule : balancer.rules(test))
+      if (shifts && !state.rules.has(rule)) block(out, "RULE_NOT_FOUND", rule, "the listener rule does not exist (any more)", "name an existing rule in advancedConfiguration");
+  if (shifts && balancer.rules(false).empty())
     block(out, "RULE_NOT_FOUND", "productionListenerRule", "the strategy moves the traffic of a listener rule, and none is given", "set advancedConfiguration.productionListenerRule");
 }
 
@@ -193,8 +194,6 @@ void check_room(Control& control, const Proposal& proposal, const Host& host, Pr
 void check_strategy(Control& control, const Proposal& proposal, Problems& out) {
   const auto& service = proposal.service;
   const auto& configuration = service.configuration;
-  if (service.controller == "CODE_DEPLOY" && service.target.family.empty())
-    block(out, "CODE_DEPLOY", service.name, "its deployments are made by CodeDeploy", "aws deploy create-deployment");
   bool shifts = configuration.strategy != model::Strategy::Rolling;
   if (shifts && service.target.load_balancers.empty())
     block(out, "NO_LOAD_BALANCER", service.name, fmt::format("{} moves traffic, and the service has no load balancer", name_of(configuration.strategy)), "use ROLLING, or add loadBalancers");
@@ -212,7 +211,9 @@ void check_strategy(Control& control, const Proposal& proposal, Problems& out) {
     }
   auto past = deployments_of(control.state(), service);
   if (!past.empty() && in_progress(past.back().status))
-    warn(out, "IN_PROGRESS", past.back().id, "a deployment is under way; this one would take its place", "wait for it (`watari deployments " + service.name + "`)");
+    warn(out, "IN_PROGRESS", past.back().id,
+         service.controller == "CODE_DEPLOY" ? "a deployment is under way; this one would wait behind it" : "a deployment is under way; this one would take its place",
+         "wait for it (`watari deployments " + service.name + "`)");
 }
 
 }  // namespace watari::control

@@ -4,7 +4,6 @@ What holds after every kill: every blob's bytes hash to its name, every tag lead
 what was half done, and the same push and the same prune succeed afterwards.
 """
 import hashlib
-import json
 import os
 import pathlib
 import random
@@ -13,9 +12,6 @@ import sys
 import threading
 import time
 
-import botocore.auth
-import botocore.awsrequest
-import botocore.credentials
 import pytest
 import requests
 
@@ -31,12 +27,7 @@ def port_of(server):
 
 def prune(server):
     """PruneImages with no grace: everything that no tag leads to goes. (`watari images prune` keeps an hour at least.)"""
-    request = botocore.awsrequest.AWSRequest("POST", server.url + "/", data=json.dumps({"graceSeconds": 0}),
-                                             headers={"X-Amz-Target": "Watari.PruneImages", "Content-Type": "application/x-amz-json-1.1"})
-    botocore.auth.SigV4Auth(botocore.credentials.Credentials(*server.keys), "watari", server.region).add_auth(request)
-    answer = requests.post(server.url + "/", data=request.data, headers=dict(request.headers), timeout=30)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    return server.own("PruneImages", graceSeconds=0)
 
 
 def check_store(server):

@@ -14,7 +14,10 @@ import tempfile
 import time
 
 import boto3
+import botocore.auth
+import botocore.awsrequest
 import botocore.config
+import botocore.credentials
 import requests
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -150,6 +153,15 @@ class Server:
                               timeout=timeout)
         assert not check or done.returncode == 0, f"watari {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}"
         return done
+
+    def own(self, operation, **request):
+        """An operation of our own service, which boto3 does not know; its answer."""
+        wanted = botocore.awsrequest.AWSRequest("POST", self.url + "/", data=json.dumps(request), headers={
+            "X-Amz-Target": f"Watari.{operation}", "Content-Type": "application/x-amz-json-1.1"})
+        botocore.auth.SigV4Auth(botocore.credentials.Credentials(*self.keys), "watari", self.region).add_auth(wanted)
+        answer = requests.post(wanted.url, data=wanted.data, headers=dict(wanted.headers), timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def post(self, body=b"", **headers):
         """A request as it is, unsigned."""

@@ -65,18 +65,6 @@ Result<model::ServiceRevision> revision_for(Call& call, const AppSpec& spec, con
   return next;
 }
 
-model::DeploymentConfiguration configuration_for(const model::Service& service, const model::CodeDeployConfig& config,
-                                                 const model::CodeDeployGroup& group) {
-  auto out = service.configuration;
-  out.strategy = config.type == "TimeBasedCanary"   ? model::Strategy::Canary
-                 : config.type == "TimeBasedLinear" ? model::Strategy::Linear
-                                                    : model::Strategy::BlueGreen;
-  out.canary_percent = out.linear_step_percent = config.percent ? config.percent : 100;
-  out.canary_bake_time = out.linear_step_bake_time = Seconds(60) * config.minutes;
-  out.bake_time = group.keep_blue ? Seconds(0) : Seconds(60) * group.termination_wait;
-  return out;
-}
-
 bool rolls_back_on(const std::vector<std::string>& events, bool enabled, std::string_view event) {
   return enabled && std::ranges::count(events, event) > 0;
 }
@@ -118,9 +106,8 @@ Result<CreateDeploymentResponse> create_deployment(Call& call, const CreateDeplo
   if (service->controller != "CODE_DEPLOY")
     return error("InvalidECSServiceException", "The ECS service {} has the deployment controller {}, not CODE_DEPLOY.", group.service, service->controller);
   TRY(auto next, revision_for(call, spec, *service, group));
-  auto configuration = configuration_for(*service, config, group);
+  auto configuration = control::configuration_for(*service, config, group);
   TRY(configuration.hooks, hooks_of(call, spec, group));
-  configuration.alarms = group.alarms;
   if (request.overrideAlarmConfiguration) {
     TRY(configuration.alarms, alarms_from_wire(*request.overrideAlarmConfiguration));
   }

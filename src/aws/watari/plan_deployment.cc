@@ -7,7 +7,9 @@
 #include "aws/ecs/wire.h"
 #include "aws/gen/watari/plan_deployment.h"
 #include "base/strings.h"
+#include "control/code_deploy.h"
 #include "control/preview.h"
+#include "oci/reference.h"
 #include "vault/vault.h"
 
 namespace watari::aws::watari {
@@ -94,6 +96,43 @@ Result<void> replace_images(model::TaskDefinition& definition, const std::map<st
   return {};
 }
 
+// The images of a revision that was deployed, where their tags mean something else by now: container -> repository@digest.
+Result<std::map<std::string, std::string>> images_as_deployed(Call& call, const model::ServiceRevision& revision, const model::TaskDefinition& definition) {
+  std::map<std::string, std::string> out;
+  for (const auto& container : definition.containers) {
+    auto pinned = revision.pinned_images.find(container.name);
+    if (pinned == revision.pinned_images.end()) continue;
+    auto now = call.platform.control->image_digest(container.image);
+    if (now && *now == pinned->second) continue;
+    TRY(auto reference, oci::parse_reference(container.image));
+    out[container.name] = reference.repository + "@" + pinned->second;
+  }
+  return out;
+}
+
+// The service's deployment that led to this revision (its digits, or its ARN).
+Result<model::ServiceRevision> deployed_revision(const Call& call, const model::Service& service, const std::string& wanted) {
+  auto id = wanted.substr(wanted.rfind('/') + 1);
+  for (const auto& deployment : control::deployments_of(call.platform.control->state(), service))
+    if (deployment.target.id == id) return deployment.target;
+  return fail(Error{Code::NotFound, fmt::format("no revision {} of service {} was deployed", wanted, service.name), "ResourceNotFoundException"});
+}
+
+// How CodeDeploy would deploy it: strategy, waits and target groups of the deployment group.
+void plan_code_deploy(Call& call, model::Service& service, const std::optional<model::CodeDeployGroup>& group, std::vector<control::Problem>& problems) {
+  const auto& state = call.platform.control->state();
+  if (!group) {
+    problems.push_back({true, "NO_DEPLOYMENT_GROUP", service.name, "its deployments are made by CodeDeploy, and no deployment group names it",
+                        "aws deploy create-deployment-group"});
+    return;
+  }
+  for (const auto& config : control::deployment_configs(state, call.scope))
+    if (config.name == group->config) service.configuration = control::configuration_for(service, config, *group);
+  auto balancers = control::balancers_of(state, *group, service.target, "", 0);
+  if (balancers) service.target.load_balancers = *std::move(balancers);
+  else problems.push_back({true, "DEPLOYMENT_GROUP", group->name, balancers.error().message, "aws deploy update-deployment-group"});
+}
+
 PlanProblem to_wire(const control::Problem& problem) {
   PlanProblem out;
   out.severity = problem.blocking ? "ERROR" : "WARNING";
@@ -115,17 +154,38 @@ Result<PlanDeploymentResponse> plan_deployment(Call& call, const PlanDeploymentR
     return fail(Error{Code::NotFound, fmt::format("there is no active service {} in cluster {}", name, cluster), "ResourceNotFoundException"});
   auto old = *service;
   auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service->target.family, service->target.revision));
+  std::optional<model::ServiceRevision> back_to;
+  if (request.serviceRevision) {
+    TRY(back_to, deployed_revision(call, *service, *request.serviceRevision));
+    wanted = fmt::format("{}:{}", back_to->family, back_to->revision);
+  }
   auto definition = ecs::find_task_definition(call, wanted);
   if (!definition) return fail(Error{Code::NotFound, fmt::format("there is no task definition {}", wanted), "ResourceNotFoundException"});
-  TRY_VOID(replace_images(*definition, request.images));
+  PlanDeploymentResponse response;
+  auto images = request.images;
+  if (back_to) {
+    TRY(images, images_as_deployed(call, *back_to, *definition));
+    response.images = images;
+    response.registers = !images.empty() || !definition->active;  // a revision that was deregistered comes back as a new one
+    if (*response.registers) definition->revision = 0;
+    definition->active = true;
+  }
+  TRY_VOID(replace_images(*definition, images));
   service->target.family = definition->family;
   service->target.revision = definition->revision;
   if (request.desiredCount) service->desired_count = *request.desiredCount;
+  std::vector<control::Problem> problems;
+  if (service->controller == "CODE_DEPLOY") {
+    if (request.strategy) return error("ValidationException", "The deployment group's configuration says how traffic moves; name none.");
+    auto group = control::group_of(state, *service);
+    plan_code_deploy(call, *service, group, problems);
+    if (group) std::tie(response.codeDeployApplication, response.codeDeployGroup) = std::pair(group->application, group->name);
+  }
   if (request.strategy) service->configuration.strategy = parse_enum<model::Strategy>(*request.strategy).value_or(model::Strategy::Rolling);
 
   const auto* before = state.task_definitions.find(control::task_definition_key(call.scope, old.target.family, old.target.revision));
-  auto seen = control::preview(*call.platform.control, {*service, *definition, [&](const std::string& from) { return call.platform.vault->read_secret(call.scope, from); }});
-  PlanDeploymentResponse response;
+  auto seen = control::preview(*call.platform.control, {*service, *definition, [&](const std::string& from) { return call.platform.vault->read_secret(call.scope, from); },
+                                                           std::move(problems)});
   response.strategy = std::string(name_of(service->configuration.strategy));
   response.currentTaskDefinition = fmt::format("{}:{}", old.target.family, old.target.revision);
   response.taskDefinition = definition->revision ? fmt::format("{}:{}", definition->family, definition->revision) : definition->family + " (a new revision)";

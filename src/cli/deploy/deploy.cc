@@ -11,6 +11,7 @@ namespace {
 
 using codec::Json;
 using deploy::follow;
+using deploy::print_problems;
 
 struct Options : Common {
   std::string service, cluster, definition, strategy;
@@ -31,11 +32,11 @@ Json images_of(const Options& options) {
 }
 
 Result<Json> ask_for_plan(Client& client, const Options& options, const Found& service) {
-  auto request = Json::object({{"cluster", service.cluster}, {"service", service.service}, {"images", images_of(options)}});
+  auto request = Json::object({{"images", images_of(options)}});
   if (!options.definition.empty()) request.set("taskDefinition", options.definition);
   if (!options.strategy.empty()) request.set("strategy", options.strategy);
   if (options.tasks) request.set("desiredCount", *options.tasks);
-  return client.call("watari", "PlanDeployment", request);
+  return deploy::plan(client, service, std::move(request));
 }
 
 void print_plan(const Json& plan, const std::string& service) {
@@ -54,41 +55,15 @@ void print_plan(const Json& plan, const std::string& service) {
   fmt::print("{}\n", last.empty() ? "" : "; the last deployments took " + last);
 }
 
-void print_problems(const Json& plan, std::FILE* to) {
-  for (const auto& problem : plan["problems"].as_array())
-    fmt::print(to, "  {} {}: {}: {}\n          -> {}\n", problem["severity"].as_string(), problem["code"].as_string(), problem["subject"].as_string(), problem["message"].as_string(),
-               problem["advice"].as_string());
-}
-
-// The definition with other images, registered.
-Result<std::string> register_with_images(Client& client, const std::string& definition, const Json& images) {
-  TRY(auto answer, client.call("ecs", "DescribeTaskDefinition", Json::object({{"taskDefinition", definition}, {"include", Json::array({"TAGS"})}})));
-  const auto& old = answer["taskDefinition"];
-  auto request = Json::object();
-  for (auto member : {"family", "taskRoleArn", "executionRoleArn", "networkMode", "volumes", "requiresCompatibilities", "cpu", "memory", "runtimePlatform"})
-    if (old.has(member)) request.set(member, old[member]);
-  auto containers = Json::array();
-  for (auto container : old["containerDefinitions"].as_array()) {
-    const auto& name = container["name"].as_string();
-    if (images.has(name)) container.set("image", images[name]);
-    else if (images.has("*") && container["essential"].as_bool()) container.set("image", images["*"]);
-    containers.push(std::move(container));
-  }
-  request.set("containerDefinitions", std::move(containers));
-  if (!answer["tags"].as_array().empty()) request.set("tags", answer["tags"]);
-  TRY(auto made, client.call("ecs", "RegisterTaskDefinition", std::move(request)));
-  return made["taskDefinition"]["taskDefinitionArn"].as_string();
-}
-
-Result<void> deploy_now(Client& client, const Options& options, const Found& service) {
+Result<void> deploy_now(Client& client, const Options& options, const Found& service, const Json& plan) {
   auto definition = options.definition.empty() ? service.task_definition : options.definition;
   if (!options.images.empty()) {
-    TRY(definition, register_with_images(client, definition, images_of(options)));
+    TRY(definition, deploy::register_again(client, definition, images_of(options)));
   }
   auto request = Json::object({{"taskDefinition", definition}, {"forceNewDeployment", options.force}});
   if (!options.strategy.empty()) request.set("deploymentConfiguration", Json::object({{"strategy", options.strategy}}));
   if (options.tasks) request.set("desiredCount", *options.tasks);
-  TRY(auto arn, deploy::update(client, service, std::move(request)));
+  TRY(auto arn, deploy::start(client, service, plan, std::move(request)));
   if (arn.empty()) {
     fmt::print(options.json ? stderr : stdout, "{}: {} is what it runs already (--force starts its tasks anew)\n", service.service, name_of_arn(definition));
   } else if (options.wait) {
@@ -114,7 +89,7 @@ Result<void> run_deploy(const Options& options) {
     print_problems(plan, stderr);
   }
   if (!plan["possible"].as_bool()) return fail(Code::FailedPrecondition, "{}: this cannot succeed; nothing was started", service.service);
-  return options.plan ? Result<void>{} : deploy_now(client, options, service);
+  return options.plan ? Result<void>{} : deploy_now(client, options, service, plan);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // watari rollback and watari deployments: what was deployed, and back to any of it.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+
 #include "cli/deploy/releases.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -20,7 +22,7 @@ struct Options : Common {
 
 Json to_json(const Release& release) {
   return Json::object({{"serviceDeploymentArn", release.arn}, {"status", release.status}, {"reason", release.reason}, {"revision", release.revision},
-                       {"taskDefinition", release.task_definition}, {"createdAt", release.created}, {"finishedAt", release.finished}});
+                       {"taskDefinition", release.task_definition}, {"images", release.images}, {"createdAt", release.created}, {"finishedAt", release.finished}});
 }
 
 Result<void> print_releases(const Options& options) {
@@ -29,8 +31,14 @@ Result<void> print_releases(const Options& options) {
   TRY(auto releases, deploy::releases_of(client, service));
   if (releases.size() > options.limit) releases.resize(options.limit);
   if (options.json) {
+    TRY(auto traffic, client.call("watari", "DescribeTraffic", Json::object({{"cluster", service.cluster}, {"service", service.service}, {"limit", 100}})));
     auto all = Json::array();
-    for (const auto& release : releases) all.push(to_json(release));
+    for (const auto& release : releases) {
+      auto item = to_json(release);
+      for (const auto& counted : traffic["deployments"].as_array())
+        if (counted["serviceDeploymentArn"].as_string() == release.arn) item.set("traffic", counted);
+      all.push(std::move(item));
+    }
     fmt::print("{}\n", Json::object({{"service", service.service}, {"cluster", service.cluster}, {"deployments", std::move(all)}}).pretty());
     return {};
   }
@@ -42,29 +50,52 @@ Result<void> print_releases(const Options& options) {
   return {};
 }
 
-// A release that is under way is stopped, which leads back to what served before; else what served before is deployed again.
-Result<void> roll_back(const Options& options) {
-  TRY(auto client, options.connect());
-  TRY(auto service, deploy::find_service(client, options.service, options.cluster));
-  TRY(auto releases, deploy::releases_of(client, service));
-  if (options.to.empty() && !releases.empty() && releases.front().open()) {
-    TRY_VOID(client.call("ecs", "StopServiceDeployment", Json::object({{"serviceDeploymentArn", releases.front().arn}, {"stopType", "ROLLBACK"}})));
-    auto followed = options.wait ? deploy::follow(client, service, releases.front().arn, true) : Result<void>{};
-    TRY(auto now, deploy::releases_of(client, service));
-    if (options.json) fmt::print("{}\n", to_json(now.front()).pretty());
-    else fmt::print("{}: the deployment of {} was stopped: {}\n", service.service, now.front().task_definition, now.front().status);
-    if (options.wait && now.front().status != "ROLLBACK_SUCCESSFUL") return followed;
-    return {};
+// All that are under way, the newest first: behind a release of CodeDeploy's others may wait.
+Result<void> stop_releases(Client& client, const Options& options, const Found& service, const std::vector<Release>& releases) {
+  std::string last;
+  for (const auto& release : releases) {
+    if (!release.open()) continue;
+    TRY_VOID(client.call("ecs", "StopServiceDeployment", Json::object({{"serviceDeploymentArn", release.arn}, {"stopType", "ROLLBACK"}})));
+    last = release.arn;
   }
-  TRY(auto target, deploy::way_back(releases, options.to));
-  TRY(auto arn, deploy::update(client, service, Json::object({{"taskDefinition", target.task_definition}})));
-  if (!options.json) fmt::print("{}: back to {}{}\n", service.service, target.task_definition, arn.empty() ? ", which it runs already" : "");
+  auto followed = options.wait ? deploy::follow(client, service, last, true) : Result<void>{};
+  TRY(auto now, deploy::releases_of(client, service));
+  auto stopped = std::ranges::find(now, last, &Release::arn);
+  if (stopped == now.end()) return followed;
+  if (options.json) fmt::print("{}\n", to_json(*stopped).pretty());
+  else fmt::print("{}: the deployment of {} was stopped: {}\n", service.service, stopped->task_definition, stopped->status);
+  if (options.wait && stopped->status != "ROLLBACK_SUCCESSFUL") return followed;
+  return {};
+}
+
+// What served before is deployed again, with the images that it had then.
+Result<void> deploy_again(Client& client, const Options& options, const Found& service, const Release& target) {
+  TRY(auto plan, deploy::plan(client, service, Json::object({{"serviceRevision", target.revision}})));
+  deploy::print_problems(plan, stderr);
+  if (!plan["possible"].as_bool()) return fail(Code::FailedPrecondition, "{}: {} cannot be deployed again; nothing was started", service.service, target.task_definition);
+  auto definition = target.task_definition;
+  if (plan["registers"].as_bool()) {
+    TRY(definition, deploy::register_again(client, definition, plan["images"].is_object() ? plan["images"] : Json::object()));
+    definition = name_of_arn(definition);
+  }
+  TRY(auto arn, deploy::start(client, service, plan, Json::object({{"taskDefinition", definition}})));
+  auto as = definition == target.task_definition ? "" : fmt::format(" (registered as {}: its images as they were)", definition);
+  if (!options.json) fmt::print("{}: back to {}{}{}\n", service.service, target.task_definition, as, arn.empty() ? ", which it runs already" : "");
   if (options.wait && !arn.empty()) {
     TRY_VOID(deploy::follow(client, service, arn, options.json));
   }
   if (options.json)
-    fmt::print("{}\n", Json::object({{"service", service.service}, {"cluster", service.cluster}, {"taskDefinition", target.task_definition}, {"serviceDeploymentArn", arn}}).pretty());
+    fmt::print("{}\n", Json::object({{"service", service.service}, {"cluster", service.cluster}, {"taskDefinition", definition}, {"serviceDeploymentArn", arn}}).pretty());
   return {};
+}
+
+Result<void> roll_back(const Options& options) {
+  TRY(auto client, options.connect());
+  TRY(auto service, deploy::find_service(client, options.service, options.cluster));
+  TRY(auto releases, deploy::releases_of(client, service));
+  if (options.to.empty() && std::ranges::any_of(releases, &Release::open)) return stop_releases(client, options, service, releases);
+  TRY(auto target, deploy::way_back(releases, options.to));
+  return deploy_again(client, options, service, target);
 }
 
 std::shared_ptr<Options> common_options(CLI::App& verb) {
