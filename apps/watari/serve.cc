@@ -11,6 +11,7 @@
 #include "async/pool.h"
 #include "aws/ecs/hook_calls.h"
 #include "aws/api.h"
+#include "aws/cloudwatch/action_calls.h"
 #include "aws/watari/contexts.h"
 #include "balancer/start.h"
 #include "base/log.h"
@@ -232,6 +233,11 @@ class Host {
     ports.secret = [this](const model::Scope& scope, const std::string& from) { return vault_->read_secret(scope, from); };
     ports.call_hook = [this](control::HookCall call, std::function<void(control::HookAnswer)> done) {
       hook_pool_.post([this, call = std::move(call), done = std::move(done)] { done(aws::ecs::call_hook(call, stopping_)); });
+    };
+    ports.call_alarm_action = [this](model::Alarm alarm, model::AlarmCall call, std::string url, std::function<void(std::string)> done) {
+      hook_pool_.post([this, alarm = std::move(alarm), call = std::move(call), url = std::move(url), done = std::move(done)] {
+        done(aws::cloudwatch::call_action(alarm, call, url, stopping_));
+      });
     };
     loop_.start();
     return loop_.call([&] { return control_->start(std::move(ports)); });

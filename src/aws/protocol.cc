@@ -1,11 +1,13 @@
 #include "aws/protocol.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "aws/cbor.h"
 #include "aws/xml.h"
 #include "base/strings.h"
+#include "codec/compress.h"
 #include "net/sigv4.h"
 
 namespace watari::aws {
@@ -115,6 +117,30 @@ Result<Json> read_query(const Operation& operation, const Parameters& parameters
   return to_json(operation.input, root);
 }
 
+// SDKs compress long requests of some operations (PutMetricData).
+// Source: https://smithy.io/2.0/spec/behavior-traits.html#requestcompression-trait
+Result<std::string> plain_body(const net::Request& request) {
+  constexpr std::size_t kMost = 16 * 1024 * 1024;
+  auto encoding = request.headers.get("content-encoding");
+  if (encoding.empty() || encoding == "identity") return request.body;
+  if (encoding != "gzip") return fail(Error{Code::InvalidArgument, fmt::format("The content encoding {} is not supported by Watari; use gzip.", encoding), "SerializationException"});
+  std::string_view left = request.body;
+  auto plain = codec::decompress([&](std::span<char> into) -> Result<std::size_t> {
+    auto piece = left.substr(0, into.size());
+    std::ranges::copy(piece, into.begin());
+    left.remove_prefix(piece.size());
+    return piece.size();
+  });
+  std::string out;
+  for (std::array<char, 16 * 1024> piece;;) {
+    auto size = plain(piece);
+    if (!size) return fail(Error{Code::InvalidArgument, size.error().message, "SerializationException"});
+    if (*size == 0) return out;
+    out.append(piece.data(), *size);
+    if (out.size() > kMost) return fail(Error{Code::InvalidArgument, "The request is longer than 16 MiB.", "SerializationException"});
+  }
+}
+
 net::Response respond(int status, std::string content_type, std::string body, const std::string& request_id) {
   net::Response response{status, {}, std::move(body)};
   response.headers.add("content-type", std::move(content_type));
@@ -159,8 +185,9 @@ Result<Json> read_request(Protocol protocol, const Operation& operation, const n
   if (protocol == Protocol::Cbor && request.headers.get("smithy-protocol") != kRpcCbor)
     return fail(Error{Code::InvalidArgument, "The header smithy-protocol must be rpc-v2-cbor.", "SerializationException"});
   if (request.body.empty()) return Json::object();
-  if (protocol == Protocol::Cbor) return read_cbor(operation.input, request.body);
-  auto json = codec::parse_json(request.body);
+  TRY(auto body, plain_body(request));
+  if (protocol == Protocol::Cbor) return read_cbor(operation.input, body);
+  auto json = codec::parse_json(body);
   if (!json) return fail(Error{Code::InvalidArgument, json.error().message, "SerializationException"});
   return json;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "control/evaluation.h"
+#include "control/meter.h"
 
 namespace watari::control {
 
@@ -15,6 +16,7 @@ Result<std::unique_ptr<Control>> Control::open(Options options, const Clock& clo
   TRY(control->database_, store::Database::open(control->options_.root / "watari.db"));
   control->state_ = std::make_unique<State>(*control->database_);
   if (auto& damage = control->database_->damage()) return fail(*damage);
+  control->meter_ = std::make_unique<Meter>(*control);
   control->evaluation_ = std::make_unique<Evaluation>(*control);
   control->database_->on_change([raw = control.get()] { raw->schedule(); });
   return control;
@@ -42,9 +44,12 @@ Result<void> Control::start(Ports ports) {
     evaluation.inbox.push_back(std::move(gone));
   });
   evaluation.started = true;
+  meter_->start();
   schedule();
   return {};
 }
+
+metrics::Store& Control::metrics() { return meter_->store(); }
 
 std::vector<model::TargetHealth> Control::target_health(const std::string& target_group) const {
   std::vector<model::TargetHealth> out;

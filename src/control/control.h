@@ -23,11 +23,18 @@
 #include "control/state.h"
 #include "engine/engine.h"
 
+namespace watari::metrics {
+class Store;
+}  // namespace watari::metrics
+
 namespace watari::control {
+
+class Meter;
 
 struct Options {
   std::filesystem::path root;  // ROOT; watari.db and logs/ lie in it
-  double time_scale = 1;       // bake times and shift waits are divided by it
+  double time_scale = 1;       // bake times, shift waits and the periods of alarms are divided by it
+  Millis measure_every{1000};  // how often counters are read and alarms judged
 };
 
 // What Control drives and asks. The references must outlive it.
@@ -40,6 +47,9 @@ struct Ports {
   std::function<Result<std::string>(const model::Scope& scope, const std::string& value_from)> secret;
   // Calls lifecycle hooks behind URLs.
   HookCaller call_hook;
+  // Tells whoever stands behind a URL that an alarm has changed its state. Does not block; `done` is called once, on any thread,
+  // with what went wrong, or nothing.
+  std::function<void(model::Alarm alarm, model::AlarmCall call, std::string url, std::function<void(std::string)> done)> call_alarm_action;
   // Opens what the vault sealed (private keys of certificates). Called on the loop.
   std::function<Result<std::string>(const std::string& sealed, const std::string& context)> unseal;
 };
@@ -61,6 +71,7 @@ class Control {
   Time now() const { return clock_.now(); }
   const Options& options() const { return options_; }
   balancer::Balancer* balancer() { return ports_.balancer; }
+  metrics::Store& metrics();  // what was measured lately; in memory only (docs/alarms.md)
   engine::Engine* engine() { return ports_.engine; }
 
   // Runs `change` as one transaction: its writes become durable when it returns a value, and never happened when it
@@ -87,6 +98,7 @@ class Control {
   Control(Options options, const Clock& clock, Scheduler& scheduler);
   struct Evaluation;
   friend struct Evaluation;
+  friend class Meter;
 
   Options options_;
   const Clock& clock_;
@@ -94,6 +106,7 @@ class Control {
   std::unique_ptr<store::Database> database_;
   std::unique_ptr<State> state_;
   Ports ports_;
+  std::unique_ptr<Meter> meter_;
   std::unique_ptr<Evaluation> evaluation_;  // what has been told to engine and balancer; nothing of it needs to be kept
 };
 

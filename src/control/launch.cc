@@ -46,6 +46,15 @@ std::filesystem::path log_directory(const std::filesystem::path& root, const mod
   return root / "logs" / task.scope.account / percent_encode(place.region) / percent_encode(place.group) / percent_encode(place.stream);
 }
 
+Reservation reserved_by(const model::TaskDefinition& definition) {
+  Reservation sum;
+  for (const auto& container : definition.containers) {
+    sum.cpu_units += container.cpu;
+    sum.memory_mib += container.memory_reservation_mib.value_or(container.memory_mib.value_or(0));
+  }
+  return {quantity(definition.cpu, "vcpu", 1024).value_or(sum.cpu_units), quantity(definition.memory, "gb", 1024).value_or(sum.memory_mib)};
+}
+
 Result<engine::TaskSpec> make_spec(Control& control, const Ports& ports, const model::Task& task) {
   auto& state = control.state();
   auto* definition = state.task_definitions.find(task_definition_key(task.scope, task.family, task.revision));

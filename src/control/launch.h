@@ -10,6 +10,12 @@ namespace watari::control {
 std::filesystem::path log_directory(const std::filesystem::path& root, const model::Task& task,
                                     const model::ContainerDefinition& container);
 
+// What a task of this definition reserves: CPU units (1024: one core) and MiB; 0 when it says nothing.
+struct Reservation {
+  std::int64_t cpu_units = 0, memory_mib = 0;
+};
+Reservation reserved_by(const model::TaskDefinition& definition);
+
 // ResourceInitializationError in words when a secret cannot be read.
 Result<engine::TaskSpec> make_spec(Control& control, const Ports& ports, const model::Task& task);
 

@@ -101,8 +101,8 @@ void supersede(State& state, model::Service& service, Time now) {
     bool shifted = deployment.status == DeploymentStatus::InProgress &&
                    (deployment.source ? shifts && deployment.stage >= model::Stage::CleanUp
                                       : runs_whole(state, service, deployment.target.id));
-    // Only a hook was waited for: the revision before is gone.
-    bool rolled = !shifts && deployment.status == DeploymentStatus::InProgress && deployment.stage == model::Stage::PostScaleUp &&
+    // Only a hook or an alarm was waited for: the revision before is gone.
+    bool rolled = !shifts && deployment.status == DeploymentStatus::InProgress && deployment.stage >= model::Stage::PostScaleUp &&
                   runs_whole(state, service, deployment.target.id);
     deployment.status = shifted ? DeploymentStatus::Successful : DeploymentStatus::Stopped;
     if (shifted || rolled) service.completed = deployment.target;
@@ -188,6 +188,10 @@ Result<model::Service> create_service(Control& control, model::Service service) 
       return fail(Error{Code::AlreadyExists, "Creation of service was not idempotent.", "InvalidParameterException"});
     }
     service.created_at = control.now();
+    if (service.controller == "EXTERNAL") {  // what it runs comes with its task sets
+      state.services.put(key, service);
+      return service;
+    }
     service.target.id = new_revision_id();
     service.target.created_at = control.now();
     service.target.target_groups = choose_target_groups(service.target, {}, service.configuration);

@@ -10,6 +10,7 @@ State::State(store::Database& database)
       deployments(database, "deployments"),
       tasks(database, "tasks"),
       alarms(database, "alarms"),
+      alarm_history(database, "alarm_history"),
       functions(database, "functions"),
       code_deploy_applications(database, "code_deploy_applications"),
       code_deploy_groups(database, "code_deploy_groups"),

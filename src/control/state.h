@@ -38,6 +38,7 @@ struct State {
   store::Table<model::Deployment> deployments;           // deployment_key: oldest first within a service
   store::Table<model::Task> tasks;                       // task_key
   store::Table<model::Alarm> alarms;                     // alarm_key
+  store::Table<model::AlarmEvent> alarm_history;         // alarm_key, then time (control/alarms.h)
   store::Table<model::Function> functions;               // function_key
 
   store::Table<model::CodeDeployApplication> code_deploy_applications;  // application_key (control/code_deploy.h)

@@ -52,6 +52,12 @@ struct ExecResult {
   std::string output;  // stdout and stderr, at most 64 KiB
 };
 
+// What a running task takes of the machine.
+struct TaskUsage {
+  std::int64_t cpu_ns = 0;  // since it was started
+  std::int64_t memory_bytes = 0;
+};
+
 class Engine {
  public:
   // Called on an engine thread after each change, with the whole status. Control posts it to its own loop.
@@ -82,6 +88,9 @@ class Engine {
 
   // Name of the network namespace (below /run/netns) from which a VPC's addresses are reachable; created when missing.
   virtual Result<std::string> vpc_namespace(const std::string& vpc, const std::string& cidr) = 0;
+
+  // Nothing when the task does not run, or cannot be measured. Microseconds; any thread.
+  virtual std::optional<TaskUsage> usage(const std::string& /*task*/) const { return std::nullopt; }
 
   // Takes down everything: tasks, namespaces, firewall tables, mounts (`--stop-all`). Blocking.
   virtual void stop_all() = 0;

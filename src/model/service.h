@@ -115,6 +115,21 @@ struct BackOff {
   WATARI_FIELDS(BackOff, failures, start_after)
 };
 
+// What somebody else's deployment controller (EXTERNAL) runs of a service; `revision.id` is its own id, too.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html
+struct TaskSet {
+  ServiceRevision revision;
+  std::string status = "ACTIVE";  // PRIMARY | ACTIVE | DRAINING (deleted: it goes when its tasks are gone)
+  double scale = 0;               // percent of the service's desired count
+  std::string external_id, started_by, client_token, platform_version;
+  bool stable = false;            // runs what it should, healthy
+  Time stable_since{};            // or unstable since
+  std::vector<Tag> tags;
+  Time created_at{}, updated_at{};
+  WATARI_FIELDS(TaskSet, revision, status, scale, external_id, started_by, client_token, platform_version, stable, stable_since, tags,
+                created_at, updated_at)
+};
+
 struct Service {
   Scope scope;
   std::string cluster, name;
@@ -137,9 +152,10 @@ struct Service {
   std::string client_token;
   std::string created_by;
   Time created_at{};
+  std::vector<TaskSet> task_sets;  // of the controller EXTERNAL
   WATARI_FIELDS(Service, scope, cluster, name, status, desired_count, configuration, controller, health_check_grace_period,
                 enable_execute_command, az_rebalancing, role, platform_version, propagate_tags, managed_tags, target, completed, tags,
-                events, back_off, client_token, created_by, created_at)
+                events, back_off, client_token, created_by, created_at, task_sets)
 };
 
 enum class DeploymentStatus {

@@ -111,7 +111,7 @@ void Planner::check_failure() {
     return fail_deployment(fmt::format("deployment failed: tasks failed to start. {} of at most {} failures; the last: {}",
                                        deployment_->failed_tasks, deployment_->failure_threshold, deployment_->reason));
   Millis waits{0};
-  if (configuration.strategy != Strategy::Rolling) waits += scaled(configuration.bake_time);
+  waits += configuration.strategy != Strategy::Rolling ? scaled(configuration.bake_time) : alarm_wait();
   if (configuration.strategy == Strategy::Canary) waits += scaled(configuration.canary_bake_time);
   if (configuration.strategy == Strategy::Linear)
     waits += scaled(configuration.linear_step_bake_time) * static_cast<int>(100 / configuration.linear_step_percent + 1);
@@ -184,6 +184,20 @@ bool Planner::rolling_may_start() {
   return deployment_->stage >= model::Stage::ScaleUp;
 }
 
+// How long a rolling deployment that is whole waits for its alarms: the bake time, or else until each could have judged a period that
+// lies wholly after the last step.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
+Millis Planner::alarm_wait() const {
+  constexpr Millis kLag{3000};  // until what was answered is counted
+  const auto& configuration = deployment_->configuration;
+  if (!configuration.alarms.enable) return Millis(0);
+  if (configuration.bake_time.count() > 0) return scaled(configuration.bake_time);
+  Millis longest{0};
+  for (const auto& alarm : in_.alarms)
+    if (!alarm.metric.name.empty()) longest = std::max(longest, scaled(alarm.period * (alarm.evaluation_periods + 1)) + kLag);
+  return longest;
+}
+
 // Forward and back are the same for a rolling deployment: service_.target is where it goes.
 void Planner::rolling() {
   bool back = deployment_->status == DeploymentStatus::RollbackInProgress;
@@ -199,8 +213,10 @@ void Planner::rolling() {
   if (done && back) return complete_rollback();
   if (done) {
     if (deployment_->stage < model::Stage::PostScaleUp) advance(model::Stage::PostScaleUp);
-    if (hooks_done()) complete();
-    return;
+    if (deployment_->stage == model::Stage::PostScaleUp && !hooks_done()) return;
+    if (alarm_wait() > Millis(0) && deployment_->stage < model::Stage::BakeTime) advance(model::Stage::BakeTime);
+    if (auto end = deployment_->stage_since + alarm_wait(); deployment_->stage == model::Stage::BakeTime && in_.now < end) return wake_at(end);
+    return complete();
   }
   if (back) check_rollback();
 }
@@ -221,6 +237,7 @@ void Planner::drain_service() {
     if (member.alive()) stop(member, "Service was deleted.");
   if (leaving_ > 0) return;
   service_.status = "INACTIVE";
+  service_.task_sets.clear();
   service_changed_ = true;
 }
 

@@ -80,6 +80,10 @@ class Planner {
   bool keeps_source() const;
   void drain_service();
   Millis scaled(Seconds wait) const;
+  Millis alarm_wait() const;
+
+  // task_sets.cc
+  void follow_task_sets();
 
   // hooks.cc
   std::vector<model::HookRun*> current_runs();

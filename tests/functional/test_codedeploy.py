@@ -1,6 +1,5 @@
 """CodeDeploy deployments with containers that run, under load: 0 requests may fail."""
 
-import contextlib
 import http.server
 import json
 import pathlib
@@ -14,9 +13,8 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from busybox_image import make_layout, push  # noqa: E402
-from load import Load  # noqa: E402
-from server import REPO, Server, free_port  # noqa: E402
-from services import Balanced, wait, wait_for_deployment, web  # noqa: E402
+from server import REPO, Server  # noqa: E402
+from services import Application, web  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -24,99 +22,6 @@ def server(tmp_path_factory):
     with Server("--time-scale", "60") as running:
         push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
         yield running
-
-
-def register(ecs, family, version):
-    container = {"name": "app", "image": "busybox:1", "memory": 64, "command": ["sh", "-c", web(version)], "stopTimeout": 2,
-                 "portMappings": [{"containerPort": 8080}]}
-    return ecs.register_task_definition(family=family, containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
-
-
-class Application:
-    """A service that CodeDeploy deploys to, with the names that its clients assume."""
-
-    def __init__(self, server, name, count=2, test_listener=False, **group):
-        self.server, self.name, self.count = server, name, count
-        self.ecs, self.deploy, self.elb = server.client("ecs"), server.client("codedeploy"), server.client("elbv2")
-        self.balanced = Balanced(server, name)
-        subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
-        self.first = register(self.ecs, name, "v1")
-        self.ecs.create_service(
-            serviceName=name, taskDefinition=self.first, desiredCount=count, deploymentController={"type": "CODE_DEPLOY"},
-            networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}}, loadBalancers=self.balanced.load_balancers(False),
-            healthCheckGracePeriodSeconds=30)
-        balancer = self.balanced.balancer["LoadBalancerArn"]
-        production = self.elb.describe_listeners(LoadBalancerArn=balancer)["Listeners"][0]["ListenerArn"]
-        self.pair = {"targetGroups": [{"name": f"{name}-blue"}, {"name": f"{name}-green"}], "prodTrafficRoute": {"listenerArns": [production]}}
-        if test_listener:
-            self.test_port = free_port()
-            made = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=self.test_port,
-                                            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.balanced.groups[0]}])
-            self.pair["testTrafficRoute"] = {"listenerArns": [made["Listeners"][0]["ListenerArn"]]}
-        self.application, self.group = f"AppECS-default-{name}", f"DgpECS-default-{name}"
-        self.deploy.create_application(applicationName=self.application, computePlatform="ECS")
-        self.deploy.create_deployment_group(
-            applicationName=self.application, deploymentGroupName=self.group, serviceRoleArn="arn:aws:iam::123456789012:role/codedeploy",
-            ecsServices=[{"clusterName": "default", "serviceName": name}],
-            deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
-            loadBalancerInfo={"targetGroupPairInfoList": [self.pair]}, **group)
-        assert wait_for_deployment(self.ecs, name)["status"] == "SUCCESSFUL"
-
-    def spec(self, definition, **hooks):
-        service = {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": definition, "LoadBalancerInfo": {
-            "ContainerName": "app", "ContainerPort": 8080}}}
-        return json.dumps({"version": 0.0, "Resources": [{"TargetService": service}], "Hooks": [{event: to} for event, to in hooks.items()]})
-
-    def create(self, version, hooks=None, **more):
-        content = self.spec(register(self.ecs, self.name, version), **(hooks or {}))
-        return self.deploy.create_deployment(
-            applicationName=self.application, deploymentGroupName=self.group,
-            revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}, **more)["deploymentId"]
-
-    @contextlib.contextmanager
-    def waiting(self, termination=0, ready=0):
-        """With these waits (minutes) in its deployment group."""
-        def change(termination, ready):
-            option = {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": ready} if ready else {"actionOnTimeout": "CONTINUE_DEPLOYMENT"}
-            self.deploy.update_deployment_group(
-                applicationName=self.application, currentDeploymentGroupName=self.group, blueGreenDeploymentConfiguration={
-                    "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": termination},
-                    "deploymentReadyOption": option})
-        change(termination, ready)
-        yield
-        change(0, 0)
-
-    def info(self, deployment):
-        return self.deploy.get_deployment(deploymentId=deployment)["deploymentInfo"]
-
-    def target(self, deployment):
-        return self.deploy.get_deployment_target(deploymentId=deployment, targetId=f"default:{self.name}")["deploymentTarget"]["ecsTarget"]
-
-    def until(self, what, seconds=90):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if found := what():
-                return found
-            time.sleep(0.1)
-        raise AssertionError([self.info(one) for one in self.deploy.list_deployments()["deployments"][:2]])
-
-    def until_status(self, deployment, *statuses):
-        return self.until(lambda: self.info(deployment)["status"] in statuses and self.info(deployment))
-
-    def until_over(self, deployment):
-        return self.until_status(deployment, "Succeeded", "Failed", "Stopped")["status"]
-
-    def load(self):
-        parts = self.balanced.url
-        return Load(parts, rate=100, track_bodies=True).start()
-
-    def serving(self):
-        import requests
-        return {requests.get(self.balanced.url, timeout=5).text.strip() for _ in range(20)}
-
-    def remove(self):
-        self.ecs.delete_service(service=self.name, force=True)
-        wait(self.ecs, "services_inactive", services=[self.name])
 
 
 class Hooks:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from busybox_image import make_layout, push  # noqa: E402
 from server import Server  # noqa: E402
-from services import Balanced, register, wait, wait_for_deployment, web  # noqa: E402
+from services import Balanced, register, until, wait, wait_for_deployment, web  # noqa: E402
 
 PORTS = {"portMappings": [{"containerPort": 8080}]}
 STAGES = ["PRE_SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT",
@@ -75,14 +75,6 @@ class Hooks:
 def newest(ecs, service):
     arn = ecs.list_service_deployments(service=service)["serviceDeployments"][0]["serviceDeploymentArn"]
     return ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
-
-
-def until(what, seconds=60, told=lambda: None):
-    deadline = time.monotonic() + seconds
-    while not (value := what()):
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.1)
-    return value
 
 
 def paused(ecs, service):

@@ -13,13 +13,14 @@ ORDER = [
     ["net", "oci"],
     ["runtime", "vault", "logs", "balancer", "registry", "builder"],
     ["engine"],
-    ["plan"],
+    ["plan", "metrics"],
     ["control"],
     ["aws"],
 ]
 SAME_LEVEL = {("store", "codec")}
 ONLY = {
     "plan": {"base", "model"},
+    "metrics": {"base", "model"},
     "cli": {"base", "codec", "net", "model"},
 }
 # Library headers and the rooms that may see them.

@@ -238,7 +238,10 @@ TEST(Schedules, NeverStopServingAndArriveWithHooks) {
     for (int i = 0; i < 6; ++i) {
       switch (world.random(7)) {
         case 0: world.scale(some_count(world)); break;
-        case 1: world.set_alarm(world.chance(50)); break;
+        case 1:
+          if (world.chance(50)) world.set_alarm(world.chance(50));
+          else world.count_errors(world.random(40));
+          break;
         case 2:
         case 3: world.continue_deployment(world.chance(70) ? model::HookAction::Continue : model::HookAction::Rollback); break;
         default: world.update(world.register_revision(world.chance(70) ? Behaviour::Good : Behaviour::NeverHealthy));
@@ -251,6 +254,66 @@ TEST(Schedules, NeverStopServingAndArriveWithHooks) {
     expect_no_complaints(world, seed);
     expect_arrived(world, seed);
     if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// Deployments that wait for each other, and people who stop those that wait and those that run, through either API: one at a time, none
+// that was stopped before its turn ever runs, and the last good one is what stays.
+TEST(Schedules, NeverStopServingAndArriveWithQueues) {
+  for (auto seed : seeds(3'000'000, 200)) {
+    std::mt19937 random(seed);
+    auto setup = random_setup(random);
+    constexpr model::Strategy strategies[] = {model::Strategy::BlueGreen, model::Strategy::Canary, model::Strategy::Linear};
+    setup.configuration.strategy = strategies[random() % 3];
+    setup.configuration.canary_bake_time = setup.configuration.linear_step_bake_time = Seconds(60);
+    setup.load_balanced = setup.queued = true;
+    setup.configuration.alarms = {.names = {kAlarm}, .enable = true, .rollback = true};
+    World world(seed, setup);
+    world.run_for(Seconds(900));
+    for (int i = 0; i < 8; ++i) {
+      switch (world.random(8)) {
+        case 0: world.scale(some_count(world)); break;
+        case 1: world.count_errors(world.random(40)); break;
+        case 2:
+        case 3: world.stop_some_deployment(); break;
+        default: world.deploy(world.register_revision(world.chance(70) ? Behaviour::Good : Behaviour::NeverHealthy));
+      }
+      world.run_for(Millis(world.random(world.chance(60) ? 20'000 : 900'000)));
+      world.check_queue();
+    }
+    world.faults = false;
+    world.run_for(std::chrono::hours(5));
+    for (const auto& deployment : world.deployments()) EXPECT_FALSE(control::in_progress(deployment.status)) << seed << " " << deployment.id << world.story();
+    world.deploy(world.register_revision(Behaviour::Good));
+    world.run_for(std::chrono::hours(2));
+    world.check_queue();
+    EXPECT_EQ(world.deployments().back().status, model::DeploymentStatus::Successful) << "seed " << seed << world.story();
+    expect_no_complaints(world, seed);
+    expect_arrived(world, seed);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// The alarm goes off by what is measured, and what it ends returns; the same without anything measured passes.
+TEST(Alarms, TakeADeploymentBackByWhatIsMeasured) {
+  for (auto strategy : {model::Strategy::Rolling, model::Strategy::BlueGreen}) {
+    for (bool errors : {true, false}) {
+      Scenario setup{.desired = 2, .kills = false};
+      setup.configuration.strategy = strategy;
+      setup.configuration.bake_time = Seconds(600);
+      setup.configuration.alarms = {.names = {kAlarm}, .enable = true, .rollback = true};
+      World world(7, setup);
+      world.run_for(Seconds(900));
+      ASSERT_EQ(world.deployments().back().status, model::DeploymentStatus::Successful) << world.story();
+      world.update(world.register_revision(Behaviour::Good));
+      world.run_for(Seconds(200));
+      EXPECT_EQ(world.deployments().back().stage, model::Stage::BakeTime) << world.story();
+      world.count_errors(errors ? 11 : 10);
+      world.run_for(Seconds(900));
+      EXPECT_EQ(world.deployments().back().status, errors ? model::DeploymentStatus::RollbackSuccessful : model::DeploymentStatus::Successful) << world.story();
+      expect_no_complaints(world, 7);
+      expect_arrived(world, 7);
+    }
   }
 }
 

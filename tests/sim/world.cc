@@ -5,10 +5,13 @@
 
 #include <algorithm>
 
+#include "control/alarms.h"
 #include "control/clusters.h"
+#include "control/code_deploy.h"
 #include "control/network.h"
 #include "control/services.h"
 #include "control/tasks.h"
+#include "metrics/store.h"
 #include "plan/reconcile.h"
 
 namespace watari::sim {
@@ -18,6 +21,7 @@ using model::TaskState;
 namespace {
 
 const model::Scope kScope{"123456789012", "us-east-1"};
+const model::Metric kErrors{"Shop", "Errors", {}};
 const std::string kRule = "arn:rule/1", kBlue = "arn:targetgroup/blue", kGreen = "arn:targetgroup/green";
 
 std::string target_name(const std::string& group, const std::string& address) { return group + " " + address; }
@@ -75,6 +79,7 @@ void FakeEngine::run(engine::TaskSpec spec) {
   world_.note("task " + id.substr(0, 6) + " runs at " + task.address);
 
   world_.check_migrations();
+  world_.check_queue();
   // maximumPercent holds whenever something starts.
   if (world_.setup.configuration.strategy == model::Strategy::Rolling) {
     int desired = world_.service().desired_count;
@@ -271,6 +276,7 @@ World::World(std::uint32_t seed, Scenario wanted) : setup(std::move(wanted)), ge
   migrate.containers[0].name = "app";
   migrate.containers[0].image = kMigrate;
   EXPECT_TRUE(control::register_task_definition(*control_, migrate));
+  make_alarm();
   create_service(register_revision(Behaviour::Good));
 }
 
@@ -313,7 +319,7 @@ void World::guarded(F&& work) {
 }
 
 void World::open() {
-  auto opened = control::Control::open({.root = directory_}, clock, jobs);
+  auto opened = control::Control::open({.root = directory_, .measure_every = Seconds(20)}, clock, jobs);
   if (!opened) throw std::runtime_error(opened.error().message);
   control_ = std::move(*opened);
   balancer.observer = [this](auto health) { control_->observe(std::move(health)); };
@@ -394,13 +400,63 @@ void World::make_network_and_balancer() {
   ASSERT_TRUE(control::ensure_cluster(*control_, kScope, "default"));
 }
 
+void World::make_alarm() {
+  model::Alarm alarm{.scope = kScope, .name = kAlarm, .metric = kErrors, .statistic = "Sum"};
+  alarm.threshold = 10;
+  alarm.comparison = model::Comparison::Greater;
+  EXPECT_TRUE(control::put_alarm(*control_, alarm));
+}
+
 void World::set_alarm(bool on) {
   note(on ? "the alarm goes off" : "the alarm is over");
-  model::Alarm alarm{.scope = kScope, .name = kAlarm, .state = on ? "ALARM" : "OK", .state_since = clock.now()};
-  EXPECT_TRUE(control_->commit([&]() -> Result<void> {
-    control_->state().alarms.put(control::alarm_key(kScope, kAlarm), alarm);
-    return {};
-  }));
+  EXPECT_TRUE(control::set_alarm_state(*control_, kScope, kAlarm, on ? "ALARM" : "OK", "by hand", ""));
+}
+
+void World::count_errors(int count) {
+  note(fmt::format("{} errors", count));
+  EXPECT_TRUE(control_->metrics().add(kScope, kErrors, "Count", clock.now(), metrics::totals(count, count, 1, 1)));
+}
+
+void World::deploy(int revision) {
+  auto current = service();
+  auto next = current.target;
+  next.revision = revision;
+  model::CodeDeployment code{.id = control::new_code_deployment_id(), .rollback_id = control::new_code_deployment_id()};
+  auto made = control_->commit([&] {
+    return control::enqueue_deployment(*control_, control::service_key(current), next, setup.configuration, code);
+  });
+  ASSERT_TRUE(made) << made.error().message;
+  note(fmt::format("{} deploys revision {} ({})", made->id, revision, static_cast<int>(behaviours_.at(revision))));
+}
+
+void World::stop_some_deployment() {
+  std::vector<model::Deployment> candidates;
+  for (auto& deployment : deployments())
+    if (deployment.status == model::DeploymentStatus::Pending || deployment.status == model::DeploymentStatus::InProgress) candidates.push_back(deployment);
+  if (candidates.empty()) return;
+  const auto& chosen = candidates[static_cast<std::size_t>(random(static_cast<int>(candidates.size())))];
+  bool waits = chosen.target.id != service().target.id;
+  int way = random(3);
+  note(fmt::format("{} is stopped{}, way {}", chosen.id, waits ? " in the queue" : "", way));
+  auto key = control::deployment_key(chosen);
+  if (way == 0) EXPECT_TRUE(control::stop_code_deployment(*control_, key, chance(50)));
+  else EXPECT_TRUE(control::stop_deployment(*control_, key, way == 1));
+  if (!waits) return;
+  stopped_in_queue_.insert(chosen.target.id);
+  EXPECT_EQ(control_->state().deployments.get(key)->status, model::DeploymentStatus::Stopped) << story();
+}
+
+// One deployment at a time, in the order in which they were made; what was stopped before its turn never runs.
+void World::check_queue() {
+  if (!setup.queued) return;
+  bool under_way = false;
+  for (const auto& deployment : deployments()) {
+    bool begun = control::in_progress(deployment.status) && deployment.status != model::DeploymentStatus::Pending;
+    if (begun && under_way) complain("two deployments are under way");
+    under_way |= control::in_progress(deployment.status);
+  }
+  for (const auto& task : live_tasks())
+    if (stopped_in_queue_.contains(task.service_revision)) complain("a task runs of a deployment that was stopped in the queue");
 }
 
 void World::pause_at(model::LifecycleHook hook) {
@@ -433,6 +489,7 @@ void World::create_service(int revision) {
   model::Service service{.scope = kScope, .cluster = "default", .name = "web"};
   service.desired_count = setup.desired;
   service.configuration = setup.configuration;
+  if (setup.queued) service.controller = "CODE_DEPLOY";
   service.target.family = "web";
   service.target.revision = revision;
   if (!control::complete_placement(control_->state(), kScope, service.target.network)) throw std::runtime_error("placement");

@@ -114,6 +114,7 @@ struct Scenario {
   bool health_check = false;
   bool crashes = false;  // good tasks crash now and then, too
   bool kills = true;     // the control plane is killed now and then
+  bool queued = false;   // deployments are CodeDeploy's
 };
 
 class World {
@@ -132,12 +133,15 @@ class World {
   void maybe_die();  // called by the fakes at every order
 
   int register_revision(Behaviour behaviour);
+  void deploy(int revision);                      // as CodeDeploy does: it waits for its turn
+  void stop_some_deployment();                    // any that is under way or waits, through either API
+  void count_errors(int count);                   // a metric that trips the alarm above 10 in a minute
   void update(int revision, bool force = false);
   void scale(int desired);
   void stop_some_task();
   void stop_newest(bool rollback);  // the newest deployment, if one is under way
   void delete_service();
-  void set_alarm(bool on);
+  void set_alarm(bool on);                        // by hand, as long as nothing is measured
   void pause_at(model::LifecycleHook hook);  // from the next deployment on
   void continue_deployment(model::HookAction action);  // of whatever pauses
   Behaviour behaviour_of(int revision) const { return behaviours_.at(revision); }
@@ -149,6 +153,7 @@ class World {
 
   void complain(std::string what);
   void check_migrations();
+  void check_queue();
   std::string story() const;  // what happened, for failed tests
 
   ManualClock clock{Time(Seconds(1'700'000'000))};
@@ -165,6 +170,7 @@ class World {
   friend class FakeBalancer;
   void open();
   void make_network_and_balancer();
+  void make_alarm();
   void create_service(int revision);
   void note(std::string what);
   void call_hook(control::HookCall call, std::function<void(control::HookAnswer)> done);
@@ -177,6 +183,7 @@ class World {
   std::multimap<Time, std::function<void()>> events_;
   std::map<int, Behaviour> behaviours_;
   std::vector<std::string> story_;
+  std::set<std::string> stopped_in_queue_;  // ids of revisions that must never run
   bool dying_ = false;
 };
 

@@ -1,7 +1,12 @@
 """Services behind load balancers, as the tests of deployments need them."""
 
+import contextlib
+import json
 import time
 
+import requests
+
+from load import Load
 from server import free_port
 
 
@@ -29,6 +34,7 @@ class Balanced:
         listener = self.elb.create_listener(
             LoadBalancerArn=self.balancer["LoadBalancerArn"], Protocol="HTTP", Port=self.port,
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.groups[0]}])["Listeners"][0]["ListenerArn"]
+        self.listener = listener
         self.rule = self.elb.describe_rules(ListenerArn=listener)["Rules"][0]["RuleArn"]
         self.url = f"http://{self.balancer['DNSName']}:{self.port}/"
 
@@ -38,6 +44,16 @@ class Balanced:
             entry["advancedConfiguration"] = {"alternateTargetGroupArn": self.groups[1], "productionListenerRule": self.rule,
                                               "roleArn": "arn:aws:iam::123456789012:role/ecs"}
         return [entry]
+
+    def forward(self, weights):
+        """Traffic by ModifyListener, as a client moves it: {0: 90, 1: 10} of the two groups."""
+        self.elb.modify_listener(ListenerArn=self.listener, DefaultActions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": [
+            {"TargetGroupArn": self.groups[group], "Weight": weight} for group, weight in weights.items()]}}])
+
+    def again(self, server):
+        """After a restart: the same load balancer through a new client."""
+        self.elb = server.client("elbv2")
+        return self
 
     def weights(self):
         action = self.elb.describe_rules(RuleArns=[self.rule])["Rules"][0]["Actions"][0]
@@ -56,3 +72,106 @@ def wait_for_deployment(ecs, service, seconds=90):
             return deployment
         time.sleep(0.2)
     raise AssertionError(f"{deployment} {ecs.describe_services(services=[service])['services'][0]['events'][:10]}")
+
+
+def shop(version, status):
+    """A page that is always healthy, and /cgi-bin/shop, which answers with this status."""
+    script = f"#!/bin/sh\\necho Status: {status}\\necho\\necho {version}\\n"
+    return f"mkdir -p /tmp/www/cgi-bin && printf '{script}' > /tmp/www/cgi-bin/shop && chmod +x /tmp/www/cgi-bin/shop && " + web(version)
+
+
+def until(what, seconds=60, told=lambda: None):
+    deadline = time.monotonic() + seconds
+    while not (value := what()):
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.1)
+    return value
+
+
+class Application:
+    """A service that CodeDeploy deploys to, with the names that its clients assume."""
+
+    def __init__(self, server, name, count=2, test_listener=False, command=web, tags=(), **group):
+        self.server, self.name, self.count, self.command = server, name, count, command
+        self.ecs, self.deploy, self.elb = server.client("ecs"), server.client("codedeploy"), server.client("elbv2")
+        self.balanced = Balanced(server, name)
+        subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
+        self.first = self.register("v1")
+        self.ecs.create_service(
+            serviceName=name, taskDefinition=self.first, desiredCount=count, deploymentController={"type": "CODE_DEPLOY"},
+            networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}}, loadBalancers=self.balanced.load_balancers(False),
+            healthCheckGracePeriodSeconds=30, tags=list(tags))
+        balancer = self.balanced.balancer["LoadBalancerArn"]
+        production = self.elb.describe_listeners(LoadBalancerArn=balancer)["Listeners"][0]["ListenerArn"]
+        self.pair = {"targetGroups": [{"name": f"{name}-blue"}, {"name": f"{name}-green"}], "prodTrafficRoute": {"listenerArns": [production]}}
+        if test_listener:
+            self.test_port = free_port()
+            made = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=self.test_port,
+                                            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.balanced.groups[0]}])
+            self.pair["testTrafficRoute"] = {"listenerArns": [made["Listeners"][0]["ListenerArn"]]}
+        self.application, self.group = f"AppECS-default-{name}", f"DgpECS-default-{name}"
+        self.deploy.create_application(applicationName=self.application, computePlatform="ECS")
+        self.deploy.create_deployment_group(
+            applicationName=self.application, deploymentGroupName=self.group, serviceRoleArn="arn:aws:iam::123456789012:role/codedeploy",
+            ecsServices=[{"clusterName": "default", "serviceName": name}],
+            deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            loadBalancerInfo={"targetGroupPairInfoList": [self.pair]}, **group)
+        assert wait_for_deployment(self.ecs, name)["status"] == "SUCCESSFUL"
+
+    def register(self, version):
+        return register(self.ecs, self.name, self.command(version), portMappings=[{"containerPort": 8080}])
+
+    def spec(self, definition, **hooks):
+        service = {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": definition, "LoadBalancerInfo": {
+            "ContainerName": "app", "ContainerPort": 8080}}}
+        return json.dumps({"version": 0.0, "Resources": [{"TargetService": service}], "Hooks": [{event: to} for event, to in hooks.items()]})
+
+    def create(self, version, hooks=None, **more):
+        content = self.spec(self.register(version), **(hooks or {}))
+        return self.deploy.create_deployment(
+            applicationName=self.application, deploymentGroupName=self.group,
+            revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}, **more)["deploymentId"]
+
+    @contextlib.contextmanager
+    def waiting(self, termination=0, ready=0):
+        """With these waits (minutes) in its deployment group."""
+        def change(termination, ready):
+            option = {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": ready} if ready else {"actionOnTimeout": "CONTINUE_DEPLOYMENT"}
+            self.deploy.update_deployment_group(
+                applicationName=self.application, currentDeploymentGroupName=self.group, blueGreenDeploymentConfiguration={
+                    "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": termination},
+                    "deploymentReadyOption": option})
+        change(termination, ready)
+        yield
+        change(0, 0)
+
+    def info(self, deployment):
+        return self.deploy.get_deployment(deploymentId=deployment)["deploymentInfo"]
+
+    def target(self, deployment):
+        return self.deploy.get_deployment_target(deploymentId=deployment, targetId=f"default:{self.name}")["deploymentTarget"]["ecsTarget"]
+
+    def until(self, what, seconds=90):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := what():
+                return found
+            time.sleep(0.1)
+        raise AssertionError([self.info(one) for one in self.deploy.list_deployments()["deployments"][:2]])
+
+    def until_status(self, deployment, *statuses):
+        return self.until(lambda: self.info(deployment)["status"] in statuses and self.info(deployment))
+
+    def until_over(self, deployment):
+        return self.until_status(deployment, "Succeeded", "Failed", "Stopped")["status"]
+
+    def load(self):
+        parts = self.balanced.url
+        return Load(parts, rate=100, track_bodies=True).start()
+
+    def serving(self):
+        return {requests.get(self.balanced.url, timeout=5).text.strip() for _ in range(20)}
+
+    def remove(self):
+        self.ecs.delete_service(service=self.name, force=True)
+        wait(self.ecs, "services_inactive", services=[self.name])

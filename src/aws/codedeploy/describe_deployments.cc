@@ -17,8 +17,8 @@ ErrorInformation error_of(const View& view, std::string_view status) {
   const auto& deployment = *view.deployment;
   auto hook_failed = [](const model::HookRun& run) { return run.status == HookStatus::Failed || run.status == HookStatus::TimedOut; };
   std::string_view code = "HEALTH_CONSTRAINTS";
-  if (status == "Stopped") code = "MANUAL_STOP";
-  else if (!deployment.triggered_alarms.empty()) code = "ALARM_ACTIVE";
+  if (!deployment.triggered_alarms.empty()) code = "ALARM_ACTIVE";
+  else if (status == "Stopped") code = "MANUAL_STOP";
   else if (deployment.reason.find("it was not done after") != std::string::npos) code = "TIMEOUT";
   else if (std::ranges::any_of(deployment.hook_runs, hook_failed)) code = "HOOK_EXECUTION_FAILURE";
   return {.code = std::string(code), .message = deployment.reason};

@@ -50,7 +50,8 @@ std::string_view forward_status(const Deployment& deployment, const Call& call) 
     case DeploymentStatus::Pending: return queued_behind_another(call, deployment) ? "Queued" : "Created";
     case DeploymentStatus::InProgress: return waits_for_rerouting(deployment) ? "Ready" : "InProgress";
     case DeploymentStatus::Successful: return "Succeeded";
-    default: return stopped_by_somebody(deployment) ? "Stopped" : "Failed";
+    // An alarm stops a deployment, as somebody does; what its own tasks and hooks end has failed.
+    default: return stopped_by_somebody(deployment) || !deployment.triggered_alarms.empty() ? "Stopped" : "Failed";
   }
 }
 
@@ -92,7 +93,7 @@ bool goes_back(const Deployment& deployment) {
     return false;
   const auto& code = *deployment.code_deploy;
   if (stopped_by_somebody(deployment)) return code.rollback_on_stop;
-  return code.rollback_on_failure || code.rollback_on_alarm;
+  return deployment.triggered_alarms.empty() ? code.rollback_on_failure : code.rollback_on_alarm;
 }
 
 bool waits_for_rerouting(const Deployment& deployment) {

@@ -128,6 +128,12 @@ class LocalEngine final : public Engine, public Terminals {
     return host_->network.ensure_vpc(vpc, cidr);
   }
 
+  std::optional<TaskUsage> usage(const std::string& task) const override {
+    auto seen = host_->cgroups.usage(host_->paths.containers_cgroup(task));
+    if (!seen) return std::nullopt;
+    return TaskUsage{seen->cpu_ns, seen->memory_bytes};
+  }
+
   void stop_all() override {
     host_->loop.call([&] {
       for (auto& [id, task] : tasks_) task->stop("UserInitiated", "The server stops everything (--stop-all)");

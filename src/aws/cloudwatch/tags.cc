@@ -1,0 +1,56 @@
+// Tags of alarms.
+#include <algorithm>
+
+#include "aws/cloudwatch/wire.h"
+#include "aws/gen/cloudwatch/list_tags_for_resource.h"
+#include "aws/gen/cloudwatch/tag_resource.h"
+#include "aws/gen/cloudwatch/untag_resource.h"
+
+namespace watari::aws::cloudwatch {
+namespace {
+
+Result<model::Alarm> find_alarm(Call& call, const std::string& arn) {
+  auto prefix = alarm_arn(call.scope, "");
+  auto alarm = arn.starts_with(prefix) ? state(call).alarms.get(control::alarm_key(call.scope, arn.substr(prefix.size()))) : std::nullopt;
+  if (!alarm) return error("ResourceNotFoundException", "There is no alarm with the ARN {} here.", arn);
+  return *std::move(alarm);
+}
+
+template <class Change>
+Result<void> change_tags(Call& call, const std::string& arn, Change&& change) {
+  TRY(auto alarm, find_alarm(call, arn));
+  change(alarm.tags);
+  if (alarm.tags.size() > 50) return error("InvalidParameterValue", "An alarm can have at most 50 tags.");
+  return call.platform.control->commit([&]() -> Result<void> {
+    state(call).alarms.put(control::alarm_key(call.scope, alarm.name), alarm);
+    return {};
+  });
+}
+
+}  // namespace
+
+Result<TagResourceResponse> tag_resource(Call& call, const TagResourceRequest& request) {
+  TRY_VOID(change_tags(call, request.ResourceARN, [&](std::vector<model::Tag>& tags) {
+    for (const auto& tag : request.Tags) {
+      std::erase_if(tags, [&](const model::Tag& one) { return one.key == tag.Key; });
+      tags.push_back({tag.Key, tag.Value});
+    }
+  }));
+  return TagResourceResponse{};
+}
+
+Result<UntagResourceResponse> untag_resource(Call& call, const UntagResourceRequest& request) {
+  TRY_VOID(change_tags(call, request.ResourceARN, [&](std::vector<model::Tag>& tags) {
+    std::erase_if(tags, [&](const model::Tag& one) { return std::ranges::count(request.TagKeys, one.key) > 0; });
+  }));
+  return UntagResourceResponse{};
+}
+
+Result<ListTagsForResourceResponse> list_tags_for_resource(Call& call, const ListTagsForResourceRequest& request) {
+  TRY(auto alarm, find_alarm(call, request.ResourceARN));
+  ListTagsForResourceResponse response;
+  for (const auto& tag : alarm.tags) response.Tags.push_back({.Key = tag.key, .Value = tag.value});
+  return response;
+}
+
+}  // namespace watari::aws::cloudwatch
