@@ -96,6 +96,7 @@ class Application {
     };
     set(service_.target);
     if (service_.completed) set(*service_.completed);
+    for (auto& one : service_.task_sets) set(one.revision);
     for (const auto& known : snapshot_.deployments) {
       auto deployment = *state_.deployments.get(deployment_key(known));
       bool changed = set(deployment.target);
@@ -107,6 +108,8 @@ class Application {
   const model::ServiceRevision* find_revision(const std::string& id) {
     if (service_.target.id == id) return &service_.target;
     if (service_.completed && service_.completed->id == id) return &*service_.completed;
+    for (const auto& one : service_.task_sets)
+      if (one.revision.id == id) return &one.revision;
     for (const auto& deployment : snapshot_.deployments) {
       if (deployment.target.id == id) return &deployment.target;
       if (deployment.source && deployment.source->id == id) return &*deployment.source;

@@ -93,6 +93,7 @@ plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& ser
   };
   look_at(service.target);
   if (service.completed) look_at(*service.completed);
+  for (const auto& set : service.task_sets) look_at(set.revision);
   for (const auto& deployment : out.deployments) {
     look_at(deployment.target);
     if (deployment.source) look_at(*deployment.source);

@@ -64,7 +64,7 @@ int Planner::start(const std::string& revision, int count, const std::string& re
     return 0;
   }
   for (int i = 0; i < count; ++i)
-    plan_.actions.push_back(StartTask{revision, deployment_ ? deployment_->id : "", reason});
+    plan_.actions.push_back(StartTask{revision, service_.controller == "EXTERNAL" ? "ecs-svc/" + revision : deployment_ ? deployment_->id : "", reason});
   return count;
 }
 

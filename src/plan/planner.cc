@@ -25,6 +25,8 @@ bool in_progress(const std::optional<model::Deployment>& deployment) {
 const model::ServiceRevision* find_revision(const ServiceSnapshot& snapshot, const std::string& id) {
   if (snapshot.service.target.id == id) return &snapshot.service.target;
   if (snapshot.service.completed && snapshot.service.completed->id == id) return &*snapshot.service.completed;
+  for (const auto& set : snapshot.service.task_sets)
+    if (set.revision.id == id) return &set.revision;
   for (const auto& deployment : snapshot.deployments) {
     if (deployment.target.id == id) return &deployment.target;
     if (deployment.source && deployment.source->id == id) return &*deployment.source;
@@ -75,7 +77,8 @@ Plan Planner::run() {
     drain_service();
   } else if (service_.status == "ACTIVE") {
     stop_failed();
-    drive();
+    if (service_.controller == "EXTERNAL") follow_task_sets();
+    else drive();
     steady_state();
   }
   finish();
@@ -101,6 +104,10 @@ void Planner::steady_state() {
   static constexpr std::string_view kSteady = "has reached a steady state.";
   if (in_progress(deployment_) || service_changed_ || deployment_changed_) return;
   if (service_.events.empty() || service_.events.front().message.ends_with(kSteady)) return;
+  if (service_.controller == "EXTERNAL") {
+    if (std::ranges::all_of(service_.task_sets, &model::TaskSet::stable)) event(std::string(kSteady));
+    return;
+  }
   auto members = alive_of(service_.target.id);
   bool all_healthy = healthy_in(members) == static_cast<int>(members.size());
   if (all_healthy && static_cast<int>(members.size()) == service_.desired_count && leaving_ == 0 &&

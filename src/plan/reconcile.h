@@ -18,6 +18,9 @@ Plan reconcile(const ServiceSnapshot& snapshot);
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 int failure_threshold(const model::DeploymentConfiguration& configuration, int desired_count);
 
+// How many tasks a task set is to run: its percentage of the service's desired count, rounded up.
+int task_set_count(const model::TaskSet& set, int desired_count);
+
 // How a task is doing, judged by every check its service has.
 enum class Fitness { Starting, Healthy, Unhealthy, Leaving, Gone };
 struct Judgement {

@@ -52,14 +52,15 @@ Result<void> check_counts(std::optional<int> desired, std::optional<int> grace) 
   return {};
 }
 
-// What CodeDeploy changes about a service, nobody else may.
+// What CodeDeploy or somebody else's controller changes about a service, nobody else may.
 Result<void> check_controller(const Call& call, const model::Service& service, const UpdateServiceRequest& request) {
   if (service.controller == "ECS") return {};
+  std::string_view instead = service.controller == "EXTERNAL" ? "Use CreateTaskSet and UpdateServicePrimaryTaskSet."
+                                                              : "Use AWS CodeDeploy to trigger a new deployment.";
   auto refuse = [&](std::string_view what) {
-    return error("InvalidParameterException",
-                 "Unable to update {} on services with a {} deployment controller. Use AWS CodeDeploy to trigger a new deployment.", what,
-                 service.controller);
+    return error("InvalidParameterException", "Unable to update {} on services with a {} deployment controller. {}", what, service.controller, instead);
   };
+  if (request.deploymentController) return refuse("deployment controller");
   if (request.taskDefinition) return refuse("task definition");
   if (request.networkConfiguration) return refuse("network parameters");
   if (request.platformVersion) return refuse("platform version");
@@ -69,14 +70,14 @@ Result<void> check_controller(const Call& call, const model::Service& service, c
   if (configuration && configuration->strategy.value_or("ROLLING") != "ROLLING") return refuse("deployment strategy");
   if (request.forceNewDeployment.value_or(false))
     return error("InvalidParameterException",
-                 "Cannot force a new deployment on services with a {} deployment controller. Use AWS CodeDeploy to trigger a new deployment.",
-                 service.controller);
+                 "Cannot force a new deployment on services with a {} deployment controller. {}", service.controller, instead);
+  if (service.controller == "EXTERNAL" && configuration) return refuse("deployment configuration");
   return {};
 }
 
 // CodeDeploy brings its own strategies, and needs target groups to shift between.
 Result<void> check_code_deploy(const model::Service& service) {
-  if (service.controller == "ECS") return {};
+  if (service.controller != "CODE_DEPLOY") return {};
   if (service.target.load_balancers.empty())
     return error("InvalidParameterException", "Services with a CODE_DEPLOY deployment controller need loadBalancers.");
   if (service.configuration.strategy != model::Strategy::Rolling || service.configuration.circuit_breaker)
@@ -85,18 +86,43 @@ Result<void> check_code_deploy(const model::Service& service) {
   return {};
 }
 
+// What a task set brings along cannot be given for the service.
+Result<void> check_external(const Call& call) {
+  for (auto member : {"taskDefinition", "launchType", "platformVersion", "networkConfiguration", "loadBalancers", "serviceConnectConfiguration", "deploymentConfiguration"})
+    if (call.given(member))
+      return error("InvalidParameterException", "{} cannot be specified for services using an EXTERNAL deployment controller; give it to CreateTaskSet.", member);
+  return {};
+}
+
+// What the tasks are made from: everything that another controller's task sets bring along.
+Result<void> read_target(Call& call, const CreateServiceRequest& request, model::Service& service) {
+  if (!request.taskDefinition) return error("InvalidParameterException", "TaskDefinition can not be blank.");
+  TRY(auto definition, active_definition(call, *request.taskDefinition));
+  auto& target = service.target;
+  target.family = definition.family;
+  target.revision = definition.revision;
+  target.launch_type = request.launchType.value_or("FARGATE");
+  TRY(target.network, placement_from_wire(call, request.networkConfiguration));
+  TRY(target.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, service.configuration.strategy));
+  if (request.serviceConnectConfiguration) {
+    TRY(auto names, names_from_wire(call, *request.serviceConnectConfiguration, definition));
+    std::tie(target.names_namespace, target.names) = std::move(names);
+  }
+  return check_code_deploy(service);
+}
+
 }  // namespace
 
 Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequest& request) {
   TRY(auto cluster, find_cluster(call, request.cluster));
   TRY_VOID(check_service_name(request.serviceName));
-  if (!request.taskDefinition) return error("InvalidParameterException", "TaskDefinition can not be blank.");
-  if (!request.desiredCount) return error("InvalidParameterException", "Desired count can not be empty.");
+  bool external = request.deploymentController && request.deploymentController->type == "EXTERNAL";
+  if (external) TRY_VOID(check_external(call));
+  if (!request.desiredCount && !external) return error("InvalidParameterException", "Desired count can not be empty.");
   TRY_VOID(check_counts(request.desiredCount, request.healthCheckGracePeriodSeconds));
-  TRY(auto definition, active_definition(call, *request.taskDefinition));
 
   model::Service service{.scope = call.scope, .cluster = cluster.name, .name = request.serviceName};
-  service.desired_count = *request.desiredCount;
+  service.desired_count = request.desiredCount.value_or(0);
   if (request.deploymentConfiguration) {
     TRY(service.configuration, from_wire(call, *request.deploymentConfiguration, service.configuration));
   }
@@ -111,18 +137,7 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   service.created_by = call.principal;
   if (request.deploymentController) service.controller = request.deploymentController->type;
   TRY(service.tags, tags_from_wire(request.tags));
-
-  auto& target = service.target;
-  target.family = definition.family;
-  target.revision = definition.revision;
-  target.launch_type = request.launchType.value_or("FARGATE");
-  TRY(target.network, placement_from_wire(call, request.networkConfiguration));
-  TRY(target.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, service.configuration.strategy));
-  if (request.serviceConnectConfiguration) {
-    TRY(auto names, names_from_wire(call, *request.serviceConnectConfiguration, definition));
-    std::tie(target.names_namespace, target.names) = std::move(names);
-  }
-  TRY_VOID(check_code_deploy(service));
+  if (!external) TRY_VOID(read_target(call, request, service));
   TRY(auto created, control::create_service(*call.platform.control, std::move(service)));
   return CreateServiceResponse{.service = describe_service(call.platform.control->state(), created, true)};
 }
@@ -152,8 +167,11 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
     TRY(configuration, from_wire(call, *request.deploymentConfiguration, configuration));
     update.configuration = configuration;
   }
-  auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service->target.family, service->target.revision));
-  TRY(auto definition, find_task_definition(call, wanted));
+  model::TaskDefinition definition;  // an EXTERNAL service may have none, and cannot be given what it is needed for
+  if (service->controller != "EXTERNAL") {
+    auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service->target.family, service->target.revision));
+    TRY(definition, find_task_definition(call, wanted));
+  }
   if (request.taskDefinition) {
     if (!definition.active) return error("ClientException", "TaskDefinition is inactive");
     update.task_definition = {definition.family, definition.revision};

@@ -187,16 +187,19 @@ Service describe_service(const control::State& state, const model::Service& serv
               .status = service.status, .desiredCount = service.desired_count, .runningCount = counts.running,
               .pendingCount = counts.pending, .launchType = service.target.launch_type, .platformVersion = "LATEST",
               .platformFamily = "Linux",
-              .taskDefinition = task_definition_arn(service.scope, service.target.family, service.target.revision),
               .deploymentConfiguration = to_wire(service.configuration)};
+  // A service of the controller EXTERNAL has neither until it has a primary task set.
+  if (!service.target.family.empty()) {
+    out.taskDefinition = task_definition_arn(service.scope, service.target.family, service.target.revision);
+    out.networkConfiguration = to_wire(service.target.network);
+  }
   out.loadBalancers = load_balancers(service.target);
   out.deployments = entries_of(state, service);
   out.taskSets = task_sets(state, service);
   out.roleArn = text(service.role);
   for (const auto& event : service.events) out.events.push_back({.id = event.id, .createdAt = event.at, .message = event.message});
   out.createdAt = service.created_at;
-  out.networkConfiguration = to_wire(service.target.network);
-  if (!service.target.load_balancers.empty())  // as on AWS: tools that write a service down would name it in vain
+  if (!service.target.load_balancers.empty() || service.controller == "EXTERNAL")  // as on AWS: tools that write a service down would name it in vain
     out.healthCheckGracePeriodSeconds = static_cast<int>(service.health_check_grace_period.count());
   out.schedulingStrategy = "REPLICA";
   out.deploymentController = DeploymentController{.type = service.controller};

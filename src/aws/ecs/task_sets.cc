@@ -2,7 +2,9 @@
 
 #include "aws/ecs/names.h"
 #include "aws/ecs/service_shapes.h"
+#include "aws/ecs/wire.h"
 #include "control/services.h"
+#include "plan/reconcile.h"
 
 namespace watari::aws::ecs {
 namespace {
@@ -17,23 +19,17 @@ const model::Deployment* newest_begun(const control::State& state, const model::
   return newest;
 }
 
-TaskSet describe(const control::State& state, const model::Service& service, const model::Deployment& deployment,
-                 const model::ServiceRevision& revision, std::string_view status) {
+// What both kinds share.
+TaskSet describe_revision_as_set(const control::State& state, const model::Service& service, const model::ServiceRevision& revision) {
   auto counts = count_tasks(state, service.scope, service.cluster, service.name, revision.id);
-  int wanted = status == "DRAINING" ? 0 : service.desired_count;
   TaskSet out{.id = task_set_id(revision)};
   out.taskSetArn = arn(service.scope, "task-set", fmt::format("{}/{}/{}", service.cluster, service.name, task_set_id(revision)));
   out.serviceArn = service_arn(service);
   out.clusterArn = cluster_arn(service.scope, service.cluster);
-  out.startedBy = service.controller;
-  if (deployment.code_deploy && revision.id == deployment.target.id) out.externalId = deployment.code_deploy->id;
-  out.status = std::string(status);
   out.taskDefinition = task_definition_arn(service.scope, revision.family, revision.revision);
-  out.computedDesiredCount = wanted;
   out.pendingCount = counts.pending;
   out.runningCount = counts.running;
   out.createdAt = revision.created_at;
-  out.updatedAt = deployment.updated_at;
   out.launchType = revision.launch_type;
   out.platformVersion = "1.4.0";
   out.platformFamily = "Linux";
@@ -41,8 +37,20 @@ TaskSet describe(const control::State& state, const model::Service& service, con
   for (std::size_t i = 0; i < revision.load_balancers.size() && i < revision.target_groups.size(); ++i)
     out.loadBalancers.push_back({.targetGroupArn = revision.target_groups[i], .containerName = revision.load_balancers[i].container,
                                  .containerPort = revision.load_balancers[i].container_port});
+  return out;
+}
+
+TaskSet describe(const control::State& state, const model::Service& service, const model::Deployment& deployment,
+                 const model::ServiceRevision& revision, std::string_view status) {
+  auto out = describe_revision_as_set(state, service, revision);
+  int wanted = status == "DRAINING" ? 0 : service.desired_count;
+  out.startedBy = service.controller;
+  if (deployment.code_deploy && revision.id == deployment.target.id) out.externalId = deployment.code_deploy->id;
+  out.status = std::string(status);
+  out.computedDesiredCount = wanted;
+  out.updatedAt = deployment.updated_at;
   out.scale = Scale{.value = 100.0, .unit = "PERCENT"};
-  bool steady = counts.running == wanted && counts.pending == 0;
+  bool steady = out.runningCount == wanted && out.pendingCount == 0;
   out.stabilityStatus = steady ? "STEADY_STATE" : "STABILIZING";
   out.stabilityStatusAt = deployment.updated_at;
   return out;
@@ -64,8 +72,24 @@ TaskCounts count_tasks(const control::State& state, const model::Scope& scope, c
 
 std::string task_set_id(const model::ServiceRevision& revision) { return "ecs-svc/" + revision.id; }
 
+TaskSet describe_task_set(const control::State& state, const model::Service& service, const model::TaskSet& set) {
+  auto out = describe_revision_as_set(state, service, set.revision);
+  out.startedBy = set.started_by;
+  if (!set.external_id.empty()) out.externalId = set.external_id;
+  out.status = set.status;
+  out.computedDesiredCount = plan::task_set_count(set, service.desired_count);
+  out.updatedAt = set.updated_at;
+  out.scale = Scale{.value = set.scale, .unit = "PERCENT"};
+  out.stabilityStatus = set.stable ? "STEADY_STATE" : "STABILIZING";
+  out.stabilityStatusAt = set.stable_since;
+  out.tags = tags_to_wire(set.tags);
+  return out;
+}
+
 std::vector<TaskSet> task_sets(const control::State& state, const model::Service& service) {
   std::vector<TaskSet> out;
+  for (const auto& set : service.task_sets) out.push_back(describe_task_set(state, service, set));
+  if (service.controller == "EXTERNAL") return out;
   const auto* newest = service.controller == "ECS" ? nullptr : newest_begun(state, service);
   if (!newest) return out;
   bool green = !newest->source || newest->production_weight >= 100 || newest->status == model::DeploymentStatus::Successful;

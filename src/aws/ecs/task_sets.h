@@ -1,5 +1,5 @@
 #pragma once
-// The task sets of a service whose deployments CodeDeploy makes: computed from its revisions and their tasks.
+// The task sets of a service whose deployments CodeDeploy makes (computed from its revisions and their tasks) or somebody else.
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html. Thread: the control loop.
 #include <string>
 #include <vector>
@@ -20,7 +20,10 @@ TaskCounts count_tasks(const control::State& state, const model::Scope& scope, c
 
 std::string task_set_id(const model::ServiceRevision& revision);  // ecs-svc/<19 digits>
 
-// The PRIMARY one has all production traffic (or had it last); the other is ACTIVE while a deployment may still need it, and
+// One that was made by CreateTaskSet (EXTERNAL), with its tags.
+TaskSet describe_task_set(const control::State& state, const model::Service& service, const model::TaskSet& set);
+
+// Those of EXTERNAL as they were made. Of CODE_DEPLOY: the PRIMARY one has all production traffic (or had it last); the other is ACTIVE while a deployment may still need it, and
 // DRAINING when it only has tasks left. None for the controller ECS.
 std::vector<TaskSet> task_sets(const control::State& state, const model::Service& service);
 
