@@ -28,11 +28,11 @@ Result<std::shared_ptr<BuildRecord>> BuildRecord::create(const fs::path& directo
   record->report_.build_id = id;
   record->report_.started_at = now();
   record->report_.tags = std::move(tags);
-  TRY_VOID(record->save(true));
+  TRY_VOID(record->save());
   return record;
 }
 
-Result<void> BuildRecord::save(bool durable) { return save_report(directory_, report_, durable); }
+Result<void> BuildRecord::save() { return save_report(directory_, report_); }
 
 void BuildRecord::stop_by_user() {
   std::lock_guard lock(mutex_);
@@ -78,7 +78,7 @@ void BuildRecord::finish(const Result<oci::Image>& image) {
   else report_.error = stopped_by_user_ ? "the build was stopped" : image.error().message;
   for (auto& step : report_.steps)
     if (step.status == StepStatus::Waiting || step.status == StepStatus::Running) step.status = StepStatus::Cancelled;
-  if (auto saved = save(true); !saved) log::error("build {}: {}", report_.build_id, saved.error().message);
+  if (auto saved = save(); !saved) log::error("build {}: {}", report_.build_id, saved.error().message);
 }
 
 BuildReport BuildRecord::report() {
@@ -110,8 +110,8 @@ Result<BuildReport> load_report(const fs::path& directory) {
   return report;
 }
 
-Result<void> save_report(const fs::path& directory, const BuildReport& report, bool durable) {
-  return sys::replace_file(directory / "build.json", codec::to_json(report).dump(), 0644, durable);
+Result<void> save_report(const fs::path& directory, const BuildReport& report) {
+  return sys::replace_file(directory / "build.json", codec::to_json(report).dump());
 }
 
 Result<void> load_lines(const fs::path& directory, std::int64_t position, BuildReport& report) {

@@ -1,6 +1,6 @@
 #pragma once
 // One build: its report, its log, and the two files that keep them (DIR/<id>/build.json, DIR/<id>/log with a JSON object a line).
-// Log positions are byte offsets. Thread-safe; several stage threads report into it.
+// A power cut may take the record of a build, never its image, which is on the disk before the record says so. Log positions are byte offsets. Thread-safe; several stage threads report into it.
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -16,7 +16,7 @@ namespace watari::builder {
 
 class BuildRecord final : public BuildObserver {
  public:
-  // Makes the directory and files; what is answered to the client after this survives a crash.
+  // Makes the directory and files; what is answered to the client after this survives the end of this process.
   static Result<std::shared_ptr<BuildRecord>> create(const std::filesystem::path& directory, std::vector<std::string> tags);
 
   const std::string& id() const { return report_.build_id; }
@@ -35,7 +35,7 @@ class BuildRecord final : public BuildObserver {
 
  private:
   explicit BuildRecord(std::filesystem::path directory) : directory_(std::move(directory)) {}
-  Result<void> save(bool durable);
+  Result<void> save();
 
   std::filesystem::path directory_;
   StopSignal stop_;
@@ -51,7 +51,7 @@ std::vector<Step> steps_of(const Plan& plan);
 
 // The report as it is on disk. NotFound.
 Result<BuildReport> load_report(const std::filesystem::path& directory);
-Result<void> save_report(const std::filesystem::path& directory, const BuildReport& report, bool durable);
+Result<void> save_report(const std::filesystem::path& directory, const BuildReport& report);
 // Adds the lines from `position` on to the report, at most 1,000.
 Result<void> load_lines(const std::filesystem::path& directory, std::int64_t position, BuildReport& report);
 

@@ -228,7 +228,7 @@ Result<void> sweep(const BuilderImpl& builder) {
     report->status = BuildStatus::Failed;
     report->error = "the server ended while this build ran; start it again, finished steps are in the cache";
     report->ended_at = SystemClock().now();
-    TRY_VOID(save_report(entry.path(), *report, true));
+    TRY_VOID(save_report(entry.path(), *report));
   }
   return {};
 }

@@ -68,9 +68,17 @@ Result<std::unique_ptr<BlobWriter>> FileContent::writer() {
 }
 
 Result<std::string> FileContent::put(std::string_view bytes) {
+  std::vector<Written> files;
+  TRY(auto digest, stage(bytes, files));
+  TRY_VOID(publish_durably(files));
+  return digest;
+}
+
+Result<std::string> FileContent::stage(std::string_view bytes, std::vector<Written>& files) {
   std::string digest = "sha256:" + sha256_hex(bytes);
   if (file(digest) && touch(digest)) return digest;
-  TRY_VOID(write_durably(root_ / "tmp" / ("blob-" + random_hex(16)), place(digest), bytes));
+  files.push_back({root_ / "tmp" / ("blob-" + random_hex(16)), place(digest)});
+  TRY_VOID(write_plainly(files.back().from, bytes));
   return digest;
 }
 
@@ -114,7 +122,11 @@ Result<void> FileContent::read(const std::string& digest, std::int64_t offset, s
   TRY(auto total, size(digest));
   offset = std::clamp<std::int64_t>(offset, 0, total);
   if (length < 0 || length > total - offset) length = total - offset;
-  if (auto path = file(digest)) return read_file_part(*path, offset, length, sink);
+  if (auto path = file(digest)) {
+    // The tar of a layer that was made here goes when the layer is on the disk: then it is made again.
+    auto done = read_file_part(*path, offset, length, sink);
+    if (done || done.error().code != Code::NotFound) return done;
+  }
   // The tar is made from its beginning each time; only the wanted part goes on.
   const codec::Sink part = [&](std::string_view bytes) -> Result<void> {
     const auto skipped = std::min<std::int64_t>(offset, static_cast<std::int64_t>(bytes.size()));

@@ -1,6 +1,7 @@
 #pragma once
 // Content on the file system. Owned by the image store; thread-safe, since every change is one rename or unlink.
 #include "oci/content.h"
+#include "oci/files.h"
 #include "oci/layers.h"
 
 namespace watari::oci {
@@ -17,6 +18,9 @@ class FileContent final : public Content {
   Result<std::string> get(const std::string& digest) const override;
   std::optional<std::filesystem::path> file(const std::string& digest) const override;
   Result<std::int64_t> touch(const std::string& digest) override;
+
+  // put() in two steps: adds what is to be published (publish_durably) to `files` unless it is here. The digest is returned.
+  Result<std::string> stage(std::string_view bytes, std::vector<Written>& files);
 
   std::vector<std::pair<std::string, Time>> blobs() const;  // with when they were last written or touched
   // NotFound when there is no such file.

@@ -24,9 +24,9 @@ class FileRepositories final : public Repositories {
   Result<std::string> tagged(const std::string& repository, const std::string& tag) const override;
   std::vector<Tagged> tags(const std::string& repository) const override;
 
-  // For ImageStore::tag and untag; the manifest is linked already. FailedPrecondition (ImageTagAlreadyExistsException) when the repository's tags are
+  // For ImageStore::tag and untag; links the manifest too when it is not. FailedPrecondition (ImageTagAlreadyExistsException) when the repository's tags are
   // immutable and this one points elsewhere.
-  Result<void> set_tag(const std::string& repository, const std::string& tag, const std::string& digest);
+  Result<void> set_tag(const std::string& repository, const std::string& tag, const std::string& digest, const std::string& media_type);
   Result<void> remove_tag(const std::string& repository, const std::string& tag);
 
  private:

@@ -1,5 +1,9 @@
 #include "oci/files.h"
 
+#include <algorithm>
+#include <set>
+#include <thread>
+
 #include "base/log.h"
 
 namespace watari::oci {
@@ -65,6 +69,49 @@ Result<void> write_durably(const fs::path& staging, const fs::path& path, std::s
     return written;
   }
   return sync_directory(path.parent_path());
+}
+
+Result<void> write_plainly(const fs::path& path, std::string_view bytes) {
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd) return fail(os_error("create", path));
+  return write_all(fd.get(), bytes, path);
+}
+
+
+namespace {
+
+// fsync of each on a thread of its own: the file system puts what waits at the same time into one commit.
+Result<void> sync_all(const std::vector<fs::path>& paths) {
+  std::vector<Result<void>> results(paths.size());
+  const auto sync = [&](std::size_t i) {
+    Fd fd(::open(paths[i].c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd || ::fsync(fd.get()) != 0) results[i] = fail(os_error("fsync", paths[i]));
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < paths.size(); ++i) threads.emplace_back(sync, i);
+    if (!paths.empty()) sync(0);
+  }
+  for (auto& result : results)
+    if (!result) return result;
+  return {};
+}
+
+}  // namespace
+
+Result<void> publish_durably(const std::vector<Written>& files) {
+  constexpr std::size_t kAtOnce = 16;
+  std::set<fs::path> directories;
+  for (std::size_t begin = 0; begin < files.size(); begin += kAtOnce) {
+    std::vector<fs::path> part;
+    for (std::size_t i = begin; i < std::min(files.size(), begin + kAtOnce); ++i) part.push_back(files[i].from);
+    TRY_VOID(sync_all(part));
+  }
+  for (const auto& file : files) {
+    if (::rename(file.from.c_str(), file.to.c_str()) != 0) return fail(os_error("rename", file.to));
+    directories.insert(file.to.parent_path());
+  }
+  return sync_all({directories.begin(), directories.end()});
 }
 
 Time modified_at(const fs::path& path) {

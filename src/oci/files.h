@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -46,12 +47,19 @@ inline Error os_error(std::string_view call, const std::filesystem::path& path) 
 }
 
 Result<void> write_all(int fd, std::string_view bytes, const std::filesystem::path& path);
+Result<void> write_plainly(const std::filesystem::path& path, std::string_view bytes);  // a new or other content; not flushed
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit);
 Result<void> make_directory(const std::filesystem::path& path);       // with parents, 0755
 Result<void> sync_directory(const std::filesystem::path& directory);  // fsync, so that renames in it are durable
 Result<void> sync_file_system(const std::filesystem::path& any_path);
 // Writes `staging`, fsyncs it, renames it to `path` (same file system) and fsyncs that directory.
 Result<void> write_durably(const std::filesystem::path& staging, const std::filesystem::path& path, std::string_view bytes);
+struct Written {
+  std::filesystem::path from, to;  // on one file system
+};
+// The same for several files that are written already, at the price of few journal commits: all are flushed at once, renamed in their order,
+// and then their directories are flushed at once.
+Result<void> publish_durably(const std::vector<Written>& files);
 Time modified_at(const std::filesystem::path& path);  // the epoch when it is not there
 // rm -rf that also copes with deep trees; what cannot be removed is logged.
 void remove_tree(const std::filesystem::path& path);

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <shared_mutex>
+#include <stop_token>
 #include <thread>
 
 #include "base/id.h"
+#include "base/log.h"
 #include "oci/file_content.h"
 #include "oci/file_repositories.h"
 #include "oci/files.h"
@@ -37,6 +41,37 @@ codec::Source file_source(std::shared_ptr<Fd> fd, std::string name) {
 bool is_foreign(const Descriptor& layer) {
   return layer.media_type.find("nondistributable") != std::string::npos || layer.media_type.find(".foreign.") != std::string::npos;
 }
+
+// Calls `settle` on a thread of its own when nothing was asked for a few seconds, or after a minute at the latest. Owned by the store.
+class Settler {
+ public:
+  explicit Settler(std::function<void()> settle) : settle_(std::move(settle)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+  void wake() {
+    std::lock_guard lock(mutex_);
+    ++asked_;
+    wake_.notify_all();
+  }
+
+ private:
+  void run(const std::stop_token& stop) {
+    constexpr Seconds kQuiet(3), kLatest(60);
+    std::unique_lock lock(mutex_);
+    for (std::uint64_t done = 0; wake_.wait(lock, stop, [&] { return asked_ != done; });) {
+      const auto latest = std::chrono::steady_clock::now() + kLatest;
+      for (done = asked_; std::chrono::steady_clock::now() < latest && wake_.wait_for(lock, stop, kQuiet, [&] { return asked_ != done; });) done = asked_;
+      if (stop.stop_requested()) return;
+      lock.unlock();
+      settle_();
+      lock.lock();
+    }
+  }
+
+  std::function<void()> settle_;
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::uint64_t asked_ = 1;  // what the server before left
+  std::jthread thread_;
+};
 
 class LocalImageStore final : public ImageStore {
  public:
@@ -82,11 +117,13 @@ class LocalImageStore final : public ImageStore {
     const auto filled = static_cast<std::size_t>(std::ranges::count(image.history, false, &HistoryEntry::empty_layer));
     if (!image.history.empty() && filled != image.layers.size())
       return fail(Code::InvalidArgument, "the image's history names {} layers, it has {}", filled, image.layers.size());
-    TRY_VOID(layers_->make_durable(image.layers));
+    TRY(auto files, layers_->make_durable(image.layers));
     const std::string config = write_config(image);
-    TRY(image.config_digest, content_.put(config));
+    TRY(image.config_digest, content_.stage(config, files));
     const std::string manifest = write_manifest(image, static_cast<std::int64_t>(config.size()));
-    TRY(image.digest, content_.put(manifest));
+    TRY(image.digest, content_.stage(manifest, files));
+    TRY_VOID(publish_durably(files));
+    settler_.wake();
     image.size = static_cast<std::int64_t>(config.size() + manifest.size());
     for (const auto& layer : image.layers) image.size += layer.size;
     return image;
@@ -96,8 +133,7 @@ class LocalImageStore final : public ImageStore {
     std::shared_lock lock(garbage_mutex_);
     TRY(auto bytes, content_.get(digest));
     TRY(auto manifest, parse_manifest(bytes));
-    if (!repositories_.manifest(repository, digest)) TRY_VOID(repositories_.link(repository, digest, manifest.media_type));
-    return repositories_.set_tag(repository, tag, digest);
+    return repositories_.set_tag(repository, tag, digest, manifest.media_type);
   }
   Result<void> untag(const std::string& repository, const std::string& tag) override { return repositories_.remove_tag(repository, tag); }
 
@@ -204,7 +240,9 @@ class LocalImageStore final : public ImageStore {
     }
     for (std::size_t i = 0; i < missing.size(); ++i)
       if (!results[i]) return fail(std::move(results[i]).error().within(fmt::format("unpack layer {} of {}", missing[i]->digest, image.digest)));
-    return layers_->make_durable(image.layers);
+    TRY(auto files, layers_->make_durable(image.layers));
+    settler_.wake();
+    return publish_durably(files);
   }
 
   Result<void> unpack(const Layer& layer) {
@@ -219,7 +257,13 @@ class LocalImageStore final : public ImageStore {
   std::unique_ptr<Layers> layers_;
   FileContent content_;
   FileRepositories repositories_;
+  void settle() {
+    std::shared_lock lock(garbage_mutex_);
+    if (auto settled = layers_->settle(); !settled) log::warn("layers are not flushed yet: {}", settled.error().message);
+  }
+
   std::shared_mutex garbage_mutex_;  // shared: who makes something refer to blobs; alone: who removes what nothing refers to
+  Settler settler_{[this] { settle(); }};  // last: its thread uses the others
 };
 
 }  // namespace

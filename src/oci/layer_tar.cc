@@ -165,11 +165,11 @@ class LayerWriter {
 
 Result<void> write_layer_tar(const std::filesystem::path& directory, const codec::Sink& sink) { return LayerWriter(sink).write(directory); }
 
-Result<LayerSummary> summarize_layer(const std::filesystem::path& directory) {
+Result<LayerSummary> summarize_layer(const std::filesystem::path& directory, const codec::Sink& also) {
   Sha256Stream hash;
   const codec::Sink sink = [&](std::string_view bytes) -> Result<void> {
     hash.update(bytes);
-    return {};
+    return also ? also(bytes) : Result<void>();
   };
   LayerWriter writer(sink);
   TRY_VOID(writer.write(directory));

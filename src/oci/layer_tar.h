@@ -23,7 +23,8 @@ struct LayerSummary {
 // Left out: sockets, security.selinux and the overlay's own attributes. FailedPrecondition when the directory uses overlay features that
 // a tar cannot express (redirects, metacopy) or has a name that begins with ".wh.".
 Result<void> write_layer_tar(const std::filesystem::path& directory, const codec::Sink& sink);
-Result<LayerSummary> summarize_layer(const std::filesystem::path& directory);
+// `also` gets the bytes of the tar.
+Result<LayerSummary> summarize_layer(const std::filesystem::path& directory, const codec::Sink& also = {});
 
 struct UnpackLimits {
   std::int64_t max_bytes = std::int64_t{64} << 30;

@@ -41,11 +41,30 @@ Result<Record> read_record(const fs::path& layer) {
   return codec::from_json<Record>(json);
 }
 
-Result<void> write_plainly(const fs::path& path, std::string_view bytes) {
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd) return fail(os_error("create", path));
-  return write_all(fd.get(), bytes, path);
-}
+// A tar on its way to the disk that is given up when it gets large.
+class SmallTar {
+ public:
+  explicit SmallTar(fs::path path) : path_(std::move(path)), fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {}
+  ~SmallTar() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  SmallTar(const SmallTar&) = delete;
+  SmallTar& operator=(const SmallTar&) = delete;
+
+  Result<void> write(std::string_view bytes) {
+    constexpr std::size_t kSmall = 32 << 20;
+    size_ += bytes.size();
+    if (size_ > kSmall || (fd_ && !write_all(fd_.get(), bytes, path_))) fd_ = Fd();  // a full disk is told by whoever needs it
+    return {};
+  }
+  // Whose removal is the caller's from now on; empty when it was given up.
+  fs::path take() { return fd_ ? std::exchange(path_, {}) : fs::path(); }
+
+ private:
+  fs::path path_;
+  Fd fd_;
+  std::size_t size_ = 0;
+};
 
 }  // namespace
 
@@ -71,6 +90,8 @@ class Layers::Turn {
 
 Result<std::unique_ptr<Layers>> Layers::open(const fs::path& root) {
   TRY_VOID(make_directory(root / "layers"));
+  remove_tree(root / "tars");
+  TRY_VOID(make_directory(root / "tars"));
   std::unique_ptr<Layers> layers(new Layers(root));
   layers->drop_unsafe();
   return layers;
@@ -87,6 +108,7 @@ void Layers::drop_unsafe() const {
   }
 }
 
+fs::path Layers::blob(const std::string& diff_id) const { return root_ / "blobs" / "sha256" / diff_id.substr(diff_id.find(':') + 1); }
 fs::path Layers::place(const std::string& diff_id) const { return root_ / "layers" / diff_id.substr(diff_id.find(':') + 1); }
 fs::path Layers::directory(const std::string& diff_id) const { return place(diff_id) / "fs"; }
 
@@ -114,7 +136,8 @@ Result<void> Layers::publish(const fs::path& staging, const std::string& diff_id
 Result<Layer> Layers::add(const fs::path& directory) {
   // A layer's root is never part of its tar; all of them look the same.
   if (::chmod(directory.c_str(), 0755) != 0 || ::chown(directory.c_str(), 0, 0) != 0) return fail(os_error("chmod", directory));
-  TRY(auto summary, summarize_layer(directory));
+  SmallTar tar(root_ / "tars" / random_hex(16));
+  TRY(auto summary, summarize_layer(directory, [&](std::string_view bytes) { return tar.write(bytes); }));
   const Layer layer{.diff_id = summary.diff_id, .digest = summary.diff_id, .size = summary.size, .media_type = std::string(kOciLayer)};
   Turn turn(*this, summary.diff_id);
   auto there = find(summary.diff_id);
@@ -148,6 +171,8 @@ Result<Layer> Layers::add(const fs::path& directory) {
     remove_tree(staging);
     return fail(std::move(published).error());
   }
+  std::lock_guard lock(mutex_);
+  if (auto path = tar.take(); !path.empty()) tars_[summary.diff_id] = std::move(path);
   return layer;
 }
 
@@ -173,17 +198,46 @@ Result<void> Layers::unpack(const std::string& diff_id, codec::Source blob) {
   return done;
 }
 
-Result<void> Layers::make_durable(const std::vector<Layer>& layers) {
-  std::vector<fs::path> fresh;
-  for (const auto& layer : layers)
-    if (auto path = place(layer.diff_id); fs::exists(path) && !fs::exists(path / "durable")) fresh.push_back(path);
-  if (fresh.empty()) return {};
+Result<std::vector<Written>> Layers::make_durable(const std::vector<Layer>& layers) {
+  std::vector<Written> tars;
+  std::vector<std::string> fresh;
+  for (const auto& layer : layers) {
+    if (!fs::exists(place(layer.diff_id)) || is_durable(layer.diff_id)) continue;
+    std::lock_guard lock(mutex_);
+    if (auto found = tars_.find(layer.diff_id); found != tars_.end()) tars.push_back({found->second, blob(layer.diff_id)});
+    else fresh.push_back(layer.diff_id);
+    tars_.erase(layer.diff_id);
+  }
+  TRY_VOID(flush(fresh));
+  return tars;
+}
+
+bool Layers::is_durable(const std::string& diff_id) const { return fs::exists(place(diff_id) / "durable") || fs::exists(blob(diff_id)); }
+
+// One flush for all of them, then their marks.
+Result<void> Layers::flush(const std::vector<std::string>& diff_ids) {
+  if (diff_ids.empty()) return {};
   TRY_VOID(sync_file_system(root_));
-  for (const auto& path : fresh) {
-    TRY_VOID(write_plainly(path / "durable", ""));
-    TRY_VOID(sync_directory(path));
+  for (const auto& diff_id : diff_ids) {
+    TRY_VOID(write_plainly(place(diff_id) / "durable", ""));
+    TRY_VOID(sync_directory(place(diff_id)));
   }
   return sync_directory(root_ / "layers");
+}
+
+Result<void> Layers::settle() {
+  {
+    std::lock_guard lock(mutex_);
+    const auto old = SystemClock().now() - Seconds(600);  // of builds that failed
+    std::erase_if(tars_, [&](const auto& each) { return modified_at(each.second) < old && ::unlink(each.second.c_str()) == 0; });
+  }
+  std::vector<std::string> waiting;
+  for (const auto& diff_id : diff_ids())
+    if (!fs::exists(place(diff_id) / "durable") && fs::exists(blob(diff_id))) waiting.push_back(diff_id);
+  TRY_VOID(flush(waiting));
+  for (const auto& diff_id : waiting)
+    if (auto info = find(diff_id); info && info->made_here) ::unlink(blob(diff_id).c_str());
+  return {};
 }
 
 bool Layers::touch(const std::string& diff_id) {
@@ -194,6 +248,10 @@ Time Layers::used_at(const std::string& diff_id) const { return modified_at(plac
 
 Result<void> Layers::move_away(const std::string& diff_id, const fs::path& bin) {
   Turn turn(*this, diff_id);
+  {
+    std::lock_guard lock(mutex_);
+    if (auto tar = tars_.extract(diff_id)) ::unlink(tar.mapped().c_str());
+  }
   TRY_VOID(make_directory(bin));
   if (::rename(place(diff_id).c_str(), (bin / place(diff_id).filename()).c_str()) != 0) return fail(os_error("rename", place(diff_id)));
   return {};

@@ -141,16 +141,28 @@ std::vector<Tagged> FileRepositories::tags(const std::string& repository) const 
   return out;
 }
 
-Result<void> FileRepositories::set_tag(const std::string& repository, const std::string& tag, const std::string& digest) {
+Result<void> FileRepositories::set_tag(const std::string& repository, const std::string& tag, const std::string& digest, const std::string& media_type) {
+  if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
   if (!valid_tag(tag)) return fail(Code::InvalidArgument, "{} is no tag: letters, digits, _, . and -, at most 128", tag);
   std::lock_guard lock(mutex_);
-  if (auto rules = settings(repository); rules && is_immutable(*rules, tag)) {
-    if (auto present = tagged(repository, tag); present && *present != digest)
-      return fail(Error{Code::FailedPrecondition,
-                        fmt::format("The image tag '{}' already exists in the '{}' repository and cannot be overwritten because the repository is immutable.", tag, repository),
-                        "ImageTagAlreadyExistsException"});
-  }
-  return write(place(repository) / "tags" / tag, digest);
+  const auto present = tagged(repository, tag);
+  if (auto rules = settings(repository); rules && is_immutable(*rules, tag) && present && *present != digest)
+    return fail(Error{Code::FailedPrecondition,
+                      fmt::format("The image tag '{}' already exists in the '{}' repository and cannot be overwritten because the repository is immutable.", tag, repository),
+                      "ImageTagAlreadyExistsException"});
+  const fs::path link = place(repository) / "manifests" / hex_of(digest), path = place(repository) / "tags" / tag;
+  const bool linked = manifest(repository, digest).has_value();
+  // The same again: only when is new.
+  if (linked && present && *present == digest && ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) == 0) return {};
+  std::vector<Written> files;
+  const auto stage = [&](const fs::path& to, std::string_view line) -> Result<void> {
+    TRY_VOID(make_directory(to.parent_path()));
+    files.push_back({root_ / "tmp" / ("link-" + random_hex(16)), to});
+    return write_plainly(files.back().from, fmt::format("{}\n", line));
+  };
+  if (!linked) TRY_VOID(stage(link, media_type));
+  TRY_VOID(stage(path, digest));
+  return publish_durably(files);
 }
 
 Result<void> FileRepositories::remove_tag(const std::string& repository, const std::string& tag) {

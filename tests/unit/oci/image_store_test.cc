@@ -205,6 +205,35 @@ TEST(ImageStore, RemovesWhatACrashLeftHalfWritten) {
   EXPECT_EQ(store->resolve("busybox").value().digest, image.digest);
 }
 
+TEST(ImageStore, KeepsASmallImageThroughAPowerCutAndMakesItsLayerAgain) {
+  TemporaryDirectory root;
+  auto store = open_store(root);
+  auto image = import_directory_as_image(*store, small_layer(*store, "precious"), {}, "app", "1").value();
+  store.reset();
+  const fs::path layer = root / "images/layers" / image.layers[0].diff_id.substr(7);
+  ASSERT_FALSE(fs::exists(layer / "durable"));
+  // What a power cut leaves: the files' bytes were in memory only, and the machine has started anew.
+  for (const auto& entry : fs::recursive_directory_iterator(layer / "fs"))
+    if (entry.is_regular_file()) fs::resize_file(entry.path(), 0);
+  std::ofstream(layer / "layer.json") << R"({"info":{"size":1,"made_here":true},"boot":"another"})";
+  store = open_store(root);
+  auto directories = store->layer_directories(store->resolve("app:1").value());
+  ASSERT_TRUE(directories) << directories.error().message;
+  EXPECT_EQ(summarize_layer(directories->at(0)).value().diff_id, image.layers[0].diff_id);
+}
+
+TEST(ImageStore, FlushesALayerLaterAndNeedsItsTarNoMore) {
+  TemporaryDirectory root;
+  auto store = open_store(root);
+  auto image = import_directory_as_image(*store, small_layer(*store, "x"), {}, "app", "1").value();
+  const auto hex = image.layers[0].diff_id.substr(7);
+  const fs::path tar = root / "images/blobs/sha256" / hex;
+  EXPECT_TRUE(fs::exists(tar));
+  while (fs::exists(tar)) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_TRUE(fs::exists(root / "images/layers" / hex / "durable"));
+  EXPECT_EQ(sha256_hex(read_blob(*store, image.layers[0].digest)), hex);
+}
+
 // A child adds images without end and is killed at a random instant; what is left must be whole.
 TEST(ImageStore, SurvivesSigkillInTheMiddleOfAdding) {
   TemporaryDirectory root;
@@ -251,7 +280,7 @@ TEST(ImageStore, PrunesWhatNothingLeadsToAndNothingElse) {
   const Time later = now + Seconds(7200);
   auto planned = store->prune(request, later).value();
   EXPECT_EQ(planned.manifests, std::vector<std::string>{"app@" + old.digest});
-  EXPECT_EQ(planned.blobs.size(), 2u);  // manifest and config
+  EXPECT_EQ(planned.blobs.size(), 3u);  // manifest, config, and the tar by which its layer is durable as yet
   EXPECT_EQ(planned.layers.size(), 2u);
   EXPECT_TRUE(store->resolve(old.digest));
 
