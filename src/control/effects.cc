@@ -110,13 +110,14 @@ void Control::Evaluation::tell_security() {
   if (all) security_told = version;
 }
 
-// Service Connect: each alias of a service resolves to its healthy tasks. When none is healthy, to those that once were.
+// Service Connect: each alias of a service resolves to its healthy tasks, for the tasks of its namespace. When none is healthy, to those that
+// once were.
 void Control::Evaluation::tell_names() {
   struct Addresses {
     std::vector<std::string> healthy, others;
   };
   auto& state = control.state();
-  std::map<std::string, std::map<std::string, Addresses>> found;  // VPC -> name
+  std::map<std::pair<std::string, std::string>, std::map<std::string, Addresses>> found;  // (VPC, namespace) -> name
   auto tasks = tasks_by_service();
   state.services.each("", [&](const std::string& key, const model::Service& service) {
     if (service.target.names.empty() || !tasks.contains(key)) return;
@@ -125,22 +126,22 @@ void Control::Evaluation::tell_names() {
       if (task->desired_stopped || task->status.state != TaskState::Running || !task->healthy_at) continue;
       bool healthy = plan::judge(snapshot, *task).fitness == plan::Fitness::Healthy;
       for (const auto& name : service.target.names) {
-        auto& addresses = found[task->vpc][name.dns_name];
+        auto& addresses = found[{task->vpc, service.target.names_namespace}][name.dns_name];
         (healthy ? addresses.healthy : addresses.others).push_back(task->address);
       }
     }
   });
-  for (const auto& [vpc, names] : names_told) found.try_emplace(vpc);
-  for (auto& [vpc, by_name] : found) {
+  for (const auto& [place, names] : names_told) found.try_emplace(place);
+  for (auto& [place, by_name] : found) {
     std::map<std::string, std::vector<std::string>> names;
     for (auto& [name, addresses] : by_name) {
       auto& chosen = addresses.healthy.empty() ? addresses.others : addresses.healthy;
       std::ranges::sort(chosen);
       names[name] = chosen;
     }
-    if (auto told = names_told.find(vpc); told != names_told.end() && told->second == names) continue;
-    control.ports_.engine->set_names(vpc, names);
-    names_told[vpc] = std::move(names);
+    if (auto told = names_told.find(place); told != names_told.end() && told->second == names) continue;
+    control.ports_.engine->set_names(place.first, place.second, names);
+    names_told[place] = std::move(names);
   }
 }
 

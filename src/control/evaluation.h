@@ -75,7 +75,8 @@ struct Control::Evaluation {
   std::optional<std::uint64_t> balancing_told, security_told;  // versions of the tables
   std::uint64_t applied = 0, flushed = 0;                      // counts of balancer.apply() and of those in effect
   Time flushed_at{};
-  std::map<std::string, std::map<std::string, std::vector<std::string>>> names_told;  // VPC -> name -> addresses
+  // (VPC, namespace) -> name -> addresses
+  std::map<std::pair<std::string, std::string>, std::map<std::string, std::vector<std::string>>> names_told;
 };
 
 }  // namespace watari::control

@@ -68,6 +68,10 @@ Result<engine::TaskSpec> make_spec(Control& control, const Ports& ports, const m
   spec.volume_scope = task.scope.key();
   // The default VPC is the one with an internet gateway.
   spec.network = {task.vpc, vpc->cidr, task.address, task.mac, task.public_ip && vpc->is_default};
+  // A task of no namespace resolves what its cluster's own has: migrations, for instance, which no service starts.
+  auto* service = task.service.empty() ? nullptr : state.services.find(service_key(task.scope, task.cluster, task.service));
+  bool named = service && !service->target.names_namespace.empty();
+  spec.names_namespace = named ? service->target.names_namespace : task.cluster;
   spec.hostname = "ip-" + task.address;
   std::ranges::replace(spec.hostname, '.', '-');
   spec.cpu_units = quantity(definition->cpu, "vcpu", 1024);

@@ -41,10 +41,11 @@ struct TaskSpec {
   std::vector<model::Volume> volumes;
   std::string volume_scope;  // shared volumes of tasks with the same scope are the same: "123456789012/us-east-1"
   NetworkSpec network;
+  std::string names_namespace;  // whose names the task resolves (set_names)
   std::string hostname;
   std::optional<std::int64_t> cpu_units, memory_mib;  // of the whole task
   std::map<std::string, std::string> labels;
-  WATARI_FIELDS(TaskSpec, id, containers, volumes, volume_scope, network, hostname, cpu_units, memory_mib, labels)
+  WATARI_FIELDS(TaskSpec, id, containers, volumes, volume_scope, network, names_namespace, hostname, cpu_units, memory_mib, labels)
 };
 
 struct ExecResult {
@@ -76,8 +77,9 @@ class Engine {
   // Removes what is left of a stopped task (directories, network). Until then its status stays available to recover().
   virtual void forget(const std::string& task) = 0;
 
-  // Names that tasks of the VPC resolve: every address of each name. Replaces what was set before.
-  virtual void set_names(const std::string& vpc, const std::map<std::string, std::vector<std::string>>& names) = 0;
+  // Names that tasks of the VPC and the namespace (ECS Service Connect) resolve: every address of each name. Replaces what was set before.
+  virtual void set_names(const std::string& vpc, const std::string& names_namespace,
+                         const std::map<std::string, std::vector<std::string>>& names) = 0;
   // Security groups of a VPC and which addresses are members of which. Replaces what was set before.
   virtual void set_security(const std::string& vpc, const std::vector<model::SecurityGroup>& groups,
                             const std::map<std::string, std::vector<std::string>>& groups_of_address) = 0;

@@ -256,10 +256,14 @@ def test_a_canary_can_be_scaled_stopped_and_superseded(server, ecs, network):
 
 def test_tasks_reach_a_service_by_its_name_also_during_a_release(server, ecs, network):
     definition = {"portMappings": [{"containerPort": 8080, "name": "http"}]}
-    names = {"enabled": True, "namespace": "apps", "services": [{"portName": "http", "clientAliases": [{"port": 8080, "dnsName": "api"}]}]}
+    names = {"enabled": True, "services": [{"portName": "http", "clientAliases": [{"port": 8080, "dnsName": "api"}]}]}
+    # Another environment in the same VPC, with a service of the same name: nobody else's tasks ever see it.
+    ecs.create_service(serviceName="elsewhere", taskDefinition=register(ecs, "elsewhere", web("v0"), **definition), desiredCount=1,
+                       networkConfiguration=network, serviceConnectConfiguration=names | {"namespace": "elsewhere"})
     ecs.create_service(serviceName="named", taskDefinition=register(ecs, "named", web("v1"), **definition), desiredCount=2,
                        networkConfiguration=network, serviceConnectConfiguration=names)
-    assert wait_for_deployment(ecs, "named")["status"] == "SUCCESSFUL"
+    for name in ("named", "elsewhere"):
+        assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
     # A static busybox cannot ask the C library for names; what it would find stands in /etc/hosts. There are always two addresses
     # at least, and in the end they are others than at the beginning.
     ask = ("names() { awk '$2==\"api\"{print $1}' /etc/hosts | sort; }; names > /tmp/first; echo $(names); [ $(names | wc -l) = 2 ] || exit 8; "
@@ -271,5 +275,6 @@ def test_tasks_reach_a_service_by_its_name_also_during_a_release(server, ecs, ne
     assert wait_for_deployment(ecs, "named")["status"] == "SUCCESSFUL"
     wait(ecs, "tasks_stopped", tasks=[client])
     assert ecs.describe_tasks(tasks=[client])["tasks"][0]["containers"][0]["exitCode"] == 0
-    ecs.delete_service(service="named", force=True)
-    wait(ecs, "services_inactive", services=["named"])
+    for name in ("named", "elsewhere"):
+        ecs.delete_service(service=name, force=True)
+    wait(ecs, "services_inactive", services=["named", "elsewhere"])

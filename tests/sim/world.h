@@ -50,7 +50,7 @@ class FakeEngine final : public engine::Engine {
   void run(engine::TaskSpec spec) override;
   void stop(const std::string& task, std::string stop_code, std::string reason) override;
   void forget(const std::string& task) override;
-  void set_names(const std::string&, const std::map<std::string, std::vector<std::string>>&) override {}
+  void set_names(const std::string&, const std::string&, const std::map<std::string, std::vector<std::string>>&) override {}
   void set_security(const std::string&, const std::vector<model::SecurityGroup>&,
                     const std::map<std::string, std::vector<std::string>>&) override {}
   Result<engine::ExecResult> exec(const std::string&, const std::string&, const std::vector<std::string>&, Seconds) override {

@@ -105,7 +105,7 @@ Result<void> read_target(Call& call, const CreateServiceRequest& request, model:
   TRY(target.network, placement_from_wire(call, request.networkConfiguration));
   TRY(target.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, service.configuration.strategy));
   if (request.serviceConnectConfiguration) {
-    TRY(auto names, names_from_wire(call, *request.serviceConnectConfiguration, definition));
+    TRY(auto names, names_from_wire(call, *request.serviceConnectConfiguration, service.cluster, definition));
     std::tie(target.names_namespace, target.names) = std::move(names);
   }
   return check_code_deploy(service);
@@ -183,7 +183,7 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
     TRY(update.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, configuration.strategy));
   }
   if (request.serviceConnectConfiguration) {
-    TRY(update.names, names_from_wire(call, *request.serviceConnectConfiguration, definition));
+    TRY(update.names, names_from_wire(call, *request.serviceConnectConfiguration, cluster.name, definition));
   }
   TRY(auto updated, control::update_service(*call.platform.control, key, update));
   return UpdateServiceResponse{.service = describe_service(state, updated, true)};

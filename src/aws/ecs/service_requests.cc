@@ -205,10 +205,10 @@ Result<std::vector<model::ServiceLoadBalancer>> balancers_from_wire(Call& call, 
 }
 
 Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(Call& call, const ServiceConnectConfiguration& in,
-                                                                                const model::TaskDefinition& definition) {
+                                                                                const std::string& cluster, const model::TaskDefinition& definition) {
   std::pair<std::string, std::vector<model::ServiceName>> out;
   if (!in.enabled) return out;
-  out.first = in.namespace_.value_or("default");
+  out.first = in.namespace_.value_or(cluster);
   if (out.first.starts_with("arn:")) {
     auto known = find_namespace(call.platform.control->state(), call.scope, out.first);
     if (!known) return error("NamespaceNotFoundException", "Service Connect namespace {} does not exist. Give its name: it comes with the first service.", out.first);

@@ -27,6 +27,6 @@ Result<std::vector<model::ServiceLoadBalancer>> balancers_from_wire(Call& call, 
 
 // Client aliases resolve by /etc/hosts, so their port has to be the container's. The namespace is a name, or the ARN of one that exists.
 Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(Call& call, const ServiceConnectConfiguration& in,
-                                                                                const model::TaskDefinition& definition);
+                                                                                const std::string& cluster, const model::TaskDefinition& definition);
 
 }  // namespace watari::aws::ecs

@@ -52,7 +52,7 @@ struct Host {
   SystemClock clock;
   async::Loop loop;  // owns all state of tasks; nothing here blocks
   Engine::Observer observer;        // loop
-  std::map<std::string, Names> names;  // loop; by VPC
+  std::map<std::pair<std::string, std::string>, Names> names;  // loop; by VPC and namespace
 
   // Network's calls for one VPC must not overlap: held around each of them but attach and detach.
   std::mutex vpc_mutex;

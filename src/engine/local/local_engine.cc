@@ -88,11 +88,12 @@ class LocalEngine final : public Engine, public Terminals {
     });
   }
 
-  void set_names(const std::string& vpc, const std::map<std::string, std::vector<std::string>>& names) override {
-    host_->loop.post([this, vpc, names] {
-      host_->names[vpc] = names;
+  void set_names(const std::string& vpc, const std::string& names_namespace,
+                 const std::map<std::string, std::vector<std::string>>& names) override {
+    host_->loop.post([this, place = std::pair(vpc, names_namespace), names] {
+      host_->names[place] = names;
       for (auto& [id, task] : tasks_)
-        if (task->vpc() == vpc && !task->stopped()) task->write_hosts();
+        if (task->names_place() == place && !task->stopped()) task->write_hosts();
     });
   }
 

@@ -491,7 +491,7 @@ void TaskRun::finished() {
 // ---- The rest
 
 void TaskRun::write_hosts() {
-  auto found = host_.names.find(vpc());
+  auto found = host_.names.find(names_place());
   static const Names kNone;
   auto content = hosts_file(record_.spec, found == host_.names.end() ? kNone : found->second);
   if (auto written = sys::rewrite_in_place(host_.paths.hosts(id()), content); !written)

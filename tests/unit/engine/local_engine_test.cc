@@ -277,14 +277,16 @@ TEST_F(LocalEngineTest, ExecRunsInTheContainer) {
   EXPECT_FALSE(engine_->exec(spec.id, "missing", {"true"}, Seconds(1)));
 }
 
-TEST_F(LocalEngineTest, NamesAreWrittenIntoTheRunningTask) {
-  engine_->set_names("vpc-test", {{"api", {"172.31.9.9"}}});
+TEST_F(LocalEngineTest, NamesOfItsNamespaceAreWrittenIntoTheRunningTask) {
+  engine_->set_names("vpc-test", "apps", {{"api", {"172.31.9.9"}}});
   auto spec = task({shell("app", "sleep 60")});
+  spec.names_namespace = "apps";
   run_until_running(spec);
   auto before = engine_->exec(spec.id, "app", {"/bin/cat", "/etc/hosts"}, Seconds(5));
   ASSERT_TRUE(before) << before.error().message;
   EXPECT_NE(before->output.find("172.31.9.9 api\n"), std::string::npos) << before->output;
-  engine_->set_names("vpc-test", {{"db", {"172.31.9.10", "172.31.9.11"}}});
+  engine_->set_names("vpc-test", "others", {{"api", {"172.31.9.12"}}});
+  engine_->set_names("vpc-test", "apps", {{"db", {"172.31.9.10", "172.31.9.11"}}});
   auto after = engine_->exec(spec.id, "app", {"/bin/cat", "/etc/hosts"}, Seconds(5));
   ASSERT_TRUE(after);
   EXPECT_EQ(after->output, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n172.31.5.10 ip-172-31-5-1\n172.31.9.10 db\n172.31.9.11 db\n");
