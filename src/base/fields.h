@@ -13,23 +13,12 @@
 #include <array>
 #include <optional>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
 namespace watari {
 
-template <class Struct, class Member>
-struct Field {
-  std::string_view name;
-  Member Struct::* member;
-};
-template <class Struct, class Member>
-constexpr Field<Struct, Member> field_of(std::string_view name, Member Struct::* member) {
-  return {name, member};
-}
-
 template <class T>
-concept HasFields = requires { T::watari_fields(); };
+concept HasFields = requires { typename T::WatariFields; };
 
 template <class E>
 concept NamedEnum = requires(E e) { watari_enum_names(e); };
@@ -56,11 +45,17 @@ constexpr std::optional<E> parse_enum(std::string_view text) {
 #define WATARI_EXPAND2(...) WATARI_EXPAND1(WATARI_EXPAND1(WATARI_EXPAND1(WATARI_EXPAND1(__VA_ARGS__))))
 #define WATARI_EXPAND1(...) __VA_ARGS__
 #define WATARI_FIELD_LIST(Type, first, ...) \
-  ::watari::field_of(#first, &Type::first) __VA_OPT__(, WATARI_FIELD_AGAIN WATARI_PARENS(Type, __VA_ARGS__))
+  visit(std::string_view(#first), &Type::first); __VA_OPT__(WATARI_FIELD_AGAIN WATARI_PARENS(Type, __VA_ARGS__))
 #define WATARI_FIELD_AGAIN() WATARI_FIELD_LIST
 
-#define WATARI_FIELDS(Type, ...) \
-  static constexpr auto watari_fields() { return std::tuple{WATARI_EXPAND(WATARI_FIELD_LIST(Type, __VA_ARGS__))}; }
+// watari_fields(visit) calls visit(name, pointer to member) for each. A template, so that a file which only includes the struct does not pay for it
+// (a tuple of all fields as the return type cost a third of every compile).
+#define WATARI_FIELDS(Type, ...)                                  \
+  using WatariFields = Type;                                      \
+  template <class Visit>                                          \
+  static constexpr void watari_fields(Visit&& visit) {            \
+    WATARI_EXPAND(WATARI_FIELD_LIST(Type, __VA_ARGS__))           \
+  }
 
 #define WATARI_ENUM(Type, ...)                                       \
   constexpr auto watari_enum_names(Type) {                           \

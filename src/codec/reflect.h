@@ -59,7 +59,8 @@ Json to_json(const T& value) {
   } else {
     static_assert(HasFields<T>, "give the type WATARI_FIELDS");
     Json out = Json::object();
-    auto add = [&](std::string_view name, const auto& member) {
+    T::watari_fields([&](std::string_view name, auto pointer) {
+      const auto& member = value.*pointer;
       using M = std::remove_cvref_t<decltype(member)>;
       if constexpr (detail::IsOptional<M>::value) {
         if (!member) return;
@@ -67,8 +68,7 @@ Json to_json(const T& value) {
         if (member.empty()) return;
       }
       out.set(name, to_json(member));
-    };
-    std::apply([&](const auto&... field) { (add(field.name, value.*field.member), ...); }, T::watari_fields());
+    });
     return out;
   }
 }
@@ -133,11 +133,9 @@ Result<void> read_json(const Json& json, T& out, const std::string& path = "") {
     static_assert(HasFields<T>, "give the type WATARI_FIELDS");
     if (!json.is_object()) return wrong("an object");
     Result<void> result;
-    auto read = [&](const auto& field) {
-      if (result && json.has(field.name))
-        result = read_json(json[field.name], out.*field.member, path + "." + std::string(field.name));
-    };
-    std::apply([&](const auto&... field) { (read(field), ...); }, T::watari_fields());
+    T::watari_fields([&](std::string_view name, auto member) {
+      if (result && json.has(name)) result = read_json(json[name], out.*member, path + "." + std::string(name));
+    });
     return result;
   }
   return {};
