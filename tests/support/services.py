@@ -22,13 +22,13 @@ def wait(ecs, waiter, attempts=60, **what):
 class Balanced:
     """A load balancer with two target groups, whose default rule forwards to the first."""
 
-    def __init__(self, server, name):
-        self.elb, self.port = server.client("elbv2"), free_port()
+    def __init__(self, server, name, container_port=8080):
+        self.elb, self.port, self.name, self.container_port = server.client("elbv2"), free_port(), name, container_port
         vpc = server.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
         subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
         group = server.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
         self.groups = [self.elb.create_target_group(
-            Name=f"{name}-{color}", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip", HealthCheckPath="/", HealthyThresholdCount=2,
+            Name=f"{name}-{color}", Protocol="HTTP", Port=container_port, VpcId=vpc, TargetType="ip", HealthCheckPath="/", HealthyThresholdCount=2,
             HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2)["TargetGroups"][0]["TargetGroupArn"] for color in ("blue", "green")]
         self.balancer = self.elb.create_load_balancer(Name=name, Subnets=subnets, SecurityGroups=[group])["LoadBalancers"][0]
         listener = self.elb.create_listener(
@@ -38,8 +38,12 @@ class Balanced:
         self.rule = self.elb.describe_rules(ListenerArn=listener)["Rules"][0]["RuleArn"]
         self.url = f"http://{self.balancer['DNSName']}:{self.port}/"
 
+    def pair(self):
+        """For a CodeDeploy deployment group."""
+        return {"targetGroups": [{"name": f"{self.name}-blue"}, {"name": f"{self.name}-green"}], "prodTrafficRoute": {"listenerArns": [self.listener]}}
+
     def load_balancers(self, blue_green):
-        entry = {"targetGroupArn": self.groups[0], "containerName": "app", "containerPort": 8080}
+        entry = {"targetGroupArn": self.groups[0], "containerName": "app", "containerPort": self.container_port}
         if blue_green:
             entry["advancedConfiguration"] = {"alternateTargetGroupArn": self.groups[1], "productionListenerRule": self.rule,
                                               "roleArn": "arn:aws:iam::123456789012:role/ecs"}
@@ -91,22 +95,21 @@ def until(what, seconds=60, told=lambda: None):
 class Application:
     """A service that CodeDeploy deploys to, with the names that its clients assume."""
 
-    def __init__(self, server, name, count=2, test_listener=False, command=web, tags=(), **group):
+    def __init__(self, server, name, count=2, test_listener=False, command=web, tags=(), others=(), **group):
         self.server, self.name, self.count, self.command = server, name, count, command
         self.ecs, self.deploy, self.elb = server.client("ecs"), server.client("codedeploy"), server.client("elbv2")
         self.balanced = Balanced(server, name)
+        self.ports = [{"containerPort": one.container_port} for one in (self.balanced, *others)]
         subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
         self.first = self.register("v1")
         self.ecs.create_service(
             serviceName=name, taskDefinition=self.first, desiredCount=count, deploymentController={"type": "CODE_DEPLOY"},
-            networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}}, loadBalancers=self.balanced.load_balancers(False),
+            networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}}, loadBalancers=[entry for one in (self.balanced, *others) for entry in one.load_balancers(False)],
             healthCheckGracePeriodSeconds=30, tags=list(tags))
-        balancer = self.balanced.balancer["LoadBalancerArn"]
-        production = self.elb.describe_listeners(LoadBalancerArn=balancer)["Listeners"][0]["ListenerArn"]
-        self.pair = {"targetGroups": [{"name": f"{name}-blue"}, {"name": f"{name}-green"}], "prodTrafficRoute": {"listenerArns": [production]}}
+        self.pair = self.balanced.pair()
         if test_listener:
             self.test_port = free_port()
-            made = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=self.test_port,
+            made = self.elb.create_listener(LoadBalancerArn=self.balanced.balancer["LoadBalancerArn"], Protocol="HTTP", Port=self.test_port,
                                             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.balanced.groups[0]}])
             self.pair["testTrafficRoute"] = {"listenerArns": [made["Listeners"][0]["ListenerArn"]]}
         self.application, self.group = f"AppECS-default-{name}", f"DgpECS-default-{name}"
@@ -115,11 +118,11 @@ class Application:
             applicationName=self.application, deploymentGroupName=self.group, serviceRoleArn="arn:aws:iam::123456789012:role/codedeploy",
             ecsServices=[{"clusterName": "default", "serviceName": name}],
             deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
-            loadBalancerInfo={"targetGroupPairInfoList": [self.pair]}, **group)
+            loadBalancerInfo={"targetGroupPairInfoList": [self.pair, *(one.pair() for one in others)]}, **group)
         assert wait_for_deployment(self.ecs, name)["status"] == "SUCCESSFUL"
 
     def register(self, version):
-        return register(self.ecs, self.name, self.command(version), portMappings=[{"containerPort": 8080}])
+        return register(self.ecs, self.name, self.command(version), portMappings=self.ports)
 
     def spec(self, definition, **hooks):
         service = {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": definition, "LoadBalancerInfo": {

@@ -152,6 +152,8 @@ Result<PlanDeploymentResponse> plan_deployment(Call& call, const PlanDeploymentR
   auto service = state.services.get(control::service_key(call.scope, cluster, name));
   if (!service || service->status != "ACTIVE")
     return fail(Error{Code::NotFound, fmt::format("there is no active service {} in cluster {}", name, cluster), "ResourceNotFoundException"});
+  if (service->controller == "EXTERNAL")
+    return error("ValidationException", "The service {} has the deployment controller EXTERNAL: its releases are task sets (CreateTaskSet), made by another tool.", name);
   auto old = *service;
   auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service->target.family, service->target.revision));
   std::optional<model::ServiceRevision> back_to;
