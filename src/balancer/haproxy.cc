@@ -255,7 +255,7 @@ Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
   if (process_ && !again) process_->remove_files();
   TRY_VOID(sockets_.open(plan.ports));
   TRY(auto log, RequestLog::open(options_.run_directory, number));
-  auto inherited = sockets_.inherited();
+  auto inherited = sockets_.inherited(plan.ports);
   inherited.emplace_back(kRequestLogVariable, log.fd());
   TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, inherited));
   logs_.insert_or_assign(number, std::move(log));

@@ -91,9 +91,10 @@ std::set<int> ListeningSockets::ports() const {
   return out;
 }
 
-std::vector<std::pair<std::string, int>> ListeningSockets::inherited() const {
+std::vector<std::pair<std::string, int>> ListeningSockets::inherited(const std::set<int>& ports) const {
   std::vector<std::pair<std::string, int>> out;
-  for (const auto& [where, socket] : sockets_) out.emplace_back(listening_variable(where.first, where.second), socket.get());
+  for (const auto& [where, socket] : sockets_)
+    if (ports.contains(where.first)) out.emplace_back(listening_variable(where.first, where.second), socket.get());
   return out;
 }
 

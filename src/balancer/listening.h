@@ -26,8 +26,9 @@ class ListeningSockets {
   bool holds(int port) const;
   std::set<int> ports() const;
 
-  // For a new process: environment variables, as in `bind "fd@${NAME}"`, with the sockets they stand for.
-  std::vector<std::pair<std::string, int>> inherited() const;
+  // For a new process that listens on these ports: environment variables, as in `bind "fd@${NAME}"`, with the sockets they stand for. It
+  // gets no other: it would hold it open, and who connects would wait for nobody.
+  std::vector<std::pair<std::string, int>> inherited(const std::set<int>& ports) const;
 
  private:
   std::vector<std::string> addresses_;

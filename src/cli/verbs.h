@@ -14,6 +14,8 @@ using Run = std::function<int()>;
 void add_verbs(CLI::App& app, Run& run);  // all of them, in the order of --help
 
 void add_up(CLI::App& app, Run& run);
+void add_down(CLI::App& app, Run& run);
+void add_volumes(CLI::App& app, Run& run);
 void add_deploy(CLI::App& app, Run& run);
 void add_rollback(CLI::App& app, Run& run);
 void add_deployments(CLI::App& app, Run& run);

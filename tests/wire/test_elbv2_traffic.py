@@ -348,6 +348,24 @@ def test_every_condition_and_action(world):
     assert to("/img/a.png") == "path" and to() == "default"
 
 
+def test_a_port_whose_listener_is_gone_refuses_connections(world):
+    group = world.group("blue", world.backend("one").port)
+    balancer = world.balancer()
+    stays, goes = world.listener(balancer, group), world.listener(balancer, group)
+    world.healthy(group)
+    assert ask(goes["Port"]).status == 200
+    world.elb.delete_listener(ListenerArn=goes["ListenerArn"])
+
+    def is_refused():
+        try:
+            socket.create_connection(("127.0.0.1", goes["Port"]), timeout=5).close()
+        except ConnectionRefusedError:
+            return True
+
+    wait(is_refused)
+    assert ask(stays["Port"]).status == 200
+
+
 def test_sticky_clients_stay_with_a_target_or_a_target_group(world):
     one, two, other = (world.backend(name) for name in ("one", "two", "other"))
     pair, single = world.group("pair", one.port, two.port), world.group("single", other.port)

@@ -45,8 +45,6 @@ Json health_check_of(const HealthCheck& check) {
   return out;
 }
 
-std::string volume_name(const App& app, const std::string& volume) { return app.cluster() + "-" + volume; }
-
 Json mounts_of(const App& app, const Container& c) {
   auto list = Json::array();
   for (const auto& mount : c.volumes)
@@ -101,6 +99,8 @@ Json container_definition(const App& app, const Service& service, const Containe
 }
 
 }  // namespace
+
+std::string volume_name(const App& app, const std::string& volume) { return app.cluster() + "-" + volume; }
 
 std::string log_group(const App& app, const std::string& service) { return "/" + app.name + "/" + app.environment + "/" + service; }
 

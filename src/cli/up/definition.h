@@ -20,6 +20,7 @@ struct Registered {
 // Finds the newest revision of the family when it was made from the same request, or registers a new one.
 Result<Registered> register_definition(Client& client, codec::Json request);
 
+std::string volume_name(const App& app, const std::string& volume);
 std::string log_group(const App& app, const std::string& service);
 
 }  // namespace watari::cli::up

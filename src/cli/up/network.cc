@@ -4,17 +4,10 @@
 #include "base/strings.h"
 
 namespace watari::cli::up {
-namespace {
 
 using codec::Json;
 
-// Names of load balancers and target groups have at most 32 characters.
-std::string short_name(const std::string& name, const std::string& suffix) {
-  if (name.size() + suffix.size() <= 32) return name + suffix;
-  auto kept = name.substr(0, 32 - suffix.size() - 7);
-  while (kept.ends_with('-')) kept.pop_back();
-  return kept + "-" + sha256_hex(name).substr(0, 6) + suffix;
-}
+namespace {
 
 Json filter(const char* name, const std::string& value) {
   return Json::object({{"Name", name}, {"Value", Json::array({value})}});
@@ -194,6 +187,13 @@ Result<Balanced> ensure_balanced(Client& client, const App& app, const Service& 
 }
 
 }  // namespace
+
+std::string short_name(const std::string& name, const std::string& suffix) {
+  if (name.size() + suffix.size() <= 32) return name + suffix;
+  auto kept = name.substr(0, 32 - suffix.size() - 7);
+  while (kept.ends_with('-')) kept.pop_back();
+  return kept + "-" + sha256_hex(name).substr(0, 6) + suffix;
+}
 
 Result<Network> ensure_network(Client& client, const App& app, Progress& progress) {
   TRY_VOID(client.call("ecs", "CreateCluster", Json::object({{"clusterName", app.cluster()}})));  // an existing one is left as it is

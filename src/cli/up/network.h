@@ -27,6 +27,9 @@ struct Network {
 };
 
 Result<Network> ensure_network(Client& client, const App& app, Progress& progress);
+// Names of load balancers and target groups have at most 32 characters.
+std::string short_name(const std::string& name, const std::string& suffix);
+
 // After the release: a port that the file no longer names is closed.
 Result<void> close_former_listeners(Client& client, const Network& network, Progress& progress);
 

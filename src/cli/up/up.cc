@@ -124,8 +124,7 @@ class Deployment {
     for (const auto& arn : services->as_array()) {
       auto name = name_of_arn(arn.as_string());
       if (std::ranges::find(rollouts_, name, &Rollout::full_name) == rollouts_.end())
-        progress_.line("note", fmt::format("{} is not in watari.yml any more; `aws ecs delete-service --force --cluster {} --service {}` removes it",
-                                           name, app_.cluster(), name));
+        progress_.line("note", fmt::format("{} is not in watari.yml any more; `watari down --service {}` removes it", name, name));
     }
     return {};
   }

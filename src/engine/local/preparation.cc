@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "codec/reflect.h"
+#include "engine/volumes.h"
 #include "runtime/bundle.h"
 #include "runtime/shim_client.h"
 #include "sys/fd.h"
@@ -71,7 +72,7 @@ Result<Volumes> volumes_of(Host& host, const TaskSpec& task, const ContainerSpec
       // As Docker does for bind mounts of paths that are not there.
       if (!fs::exists(bind.source)) TRY_VOID(sys::make_directories(bind.source));
     } else {
-      auto home = volume->shared ? host.paths.root + "/volumes/" + task.volume_scope + "/" + volume->name
+      auto home = volume->shared ? shared_volume(host.paths.root, task.volume_scope, volume->name).string()
                                  : host.paths.disk(task.id) + "/volumes/" + volume->name;
       bind.source = home + "/data";
       bind.ready_file = home + "/ready";
