@@ -22,3 +22,15 @@ def fresh_server():
     """A server on an empty root, for one test."""
     with Server() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def ecs(server):
+    return server.client("ecs")
+
+
+@pytest.fixture(scope="module")
+def network(server):
+    """Where tasks and services run: every subnet of the default VPC."""
+    subnets = server.client("ec2").describe_subnets()["Subnets"]
+    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}

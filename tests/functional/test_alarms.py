@@ -25,12 +25,6 @@ def server(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="module")
-def network(server):
-    subnets = server.client("ec2").describe_subnets()["Subnets"]
-    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
-
-
 class Shoppers:
     """Requests to the shop, one after the other; remembers which statuses came."""
 

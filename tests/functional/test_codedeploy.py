@@ -12,16 +12,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from busybox_image import make_layout, push  # noqa: E402
-from server import REPO, Server  # noqa: E402
+from server import REPO  # noqa: E402
 from services import Application, web  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server("--time-scale", "60") as running:
-        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
-        yield running
+from services import quick_server as server  # noqa: E402, F401
 
 
 class Hooks:

@@ -14,31 +14,12 @@ import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from busybox_image import make_layout, push  # noqa: E402
-from server import Server  # noqa: E402
 from services import Balanced, register, until, wait, wait_for_deployment, web  # noqa: E402
+from services import quick_server as server  # noqa: E402, F401
 
 PORTS = {"portMappings": [{"containerPort": 8080}]}
 STAGES = ["PRE_SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT",
           "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server("--time-scale", "60") as running:
-        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
-        yield running
-
-
-@pytest.fixture
-def ecs(server):
-    return server.client("ecs")
-
-
-@pytest.fixture(scope="module")
-def network(server):
-    subnets = server.client("ec2").describe_subnets()["Subnets"]
-    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
 
 
 class Hooks:

@@ -12,27 +12,8 @@ import requests
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from load import Load  # noqa: E402
-from busybox_image import make_layout, push  # noqa: E402
-from server import Server  # noqa: E402
 from services import Balanced, register, wait, wait_for_deployment, web  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server("--time-scale", "60") as running:
-        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
-        yield running
-
-
-@pytest.fixture
-def ecs(server):
-    return server.client("ecs")
-
-
-@pytest.fixture(scope="module")
-def network(server):
-    subnets = server.client("ec2").describe_subnets()["Subnets"]
-    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
+from services import quick_server as server  # noqa: E402, F401
 
 
 def test_a_task_runs_and_tells_how_it_ended(ecs, network):

@@ -26,11 +26,6 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ecs(server):
-    return server.client("ecs")
-
-
-@pytest.fixture(scope="module")
 def ec2(server):
     return server.client("ec2")
 

@@ -23,17 +23,6 @@ def server(tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def ecs(server):
-    return server.client("ecs")
-
-
-@pytest.fixture(scope="module")
-def network(server):
-    subnets = server.client("ec2").describe_subnets()["Subnets"]
-    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
-
-
 def refused(call, **arguments):
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         call(**arguments)

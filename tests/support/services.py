@@ -4,10 +4,20 @@ import contextlib
 import json
 import time
 
+import pytest
 import requests
 
+from busybox_image import make_layout, push
 from load import Load
-from server import free_port
+from server import Server, free_port
+
+
+@pytest.fixture(scope="module")
+def quick_server(tmp_path_factory):
+    """With the image busybox:1; a minute of its deployments is a second. To be imported as `server`."""
+    with Server("--time-scale", "60") as running:
+        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
+        yield running
 
 
 def register(ecs, family, command, **more):

@@ -30,17 +30,6 @@ def deploy(server, request, monkeypatch):
     return client
 
 
-@pytest.fixture
-def ecs(server):
-    return server.client("ecs")
-
-
-@pytest.fixture(scope="module")
-def network(server):
-    subnets = server.client("ec2").describe_subnets()["Subnets"]
-    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
-
-
 @pytest.fixture(scope="module")
 def place(server, network):
     """A service with the controller CODE_DEPLOY, and what a deployment group needs to know of it."""

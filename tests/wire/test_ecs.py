@@ -19,17 +19,6 @@ def app(name="app", **more):
 
 
 @pytest.fixture
-def ecs(server):
-    return server.client("ecs")
-
-
-@pytest.fixture(scope="module")
-def network(server):
-    subnets = server.client("ec2").describe_subnets()["Subnets"]
-    return {"awsvpcConfiguration": {"subnets": [subnet["SubnetId"] for subnet in subnets]}}
-
-
-@pytest.fixture
 def definition(ecs, request):
     family = request.node.name.replace("[", "-").replace("]", "")[:60]
     made = ecs.register_task_definition(family=family, networkMode="awsvpc", containerDefinitions=[app()])
