@@ -99,7 +99,8 @@ def fabfuel(server, *arguments, check=True):
 
 
 def test_fabfuel(server, application):
-    first = application.create("fabfuel")
+    # Without a circuit breaker: the tool takes any steady service for a good release, also one that was rolled back.
+    first = application.create("fabfuel", deploymentConfiguration={"maximumPercent": 200, "minimumHealthyPercent": 100})
     deployed = fabfuel(server, "deploy", "default", "fabfuel", "-e", "app", "RELEASE", "fab", "--timeout", "120", "--sleep-time", "1")
     assert "Deployment successful" in deployed.stdout
     now = application.service("fabfuel")
@@ -109,8 +110,10 @@ def test_fabfuel(server, application):
         application.ecs.update_service(service="fabfuel", taskDefinition=first)  # it deregisters what it replaced
     fabfuel(server, "scale", "default", "fabfuel", "2", "--timeout", "120", "--sleep-time", "1")
     assert application.service("fabfuel")["runningCount"] == 2
-    group = server.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
-    ran = fabfuel(server, "run", "default", NAME, "--launchtype", "FARGATE", "--subnet", application.subnets[0], "--securitygroup", group, "-c", "app", "true", check=False)
+    failed = fabfuel(server, "deploy", "default", "fabfuel", "-i", "app", "nowhere:1", "--timeout", "5", "--sleep-time", "1", "--rollback", check=False)
+    assert failed.returncode != 0 and "Rollback" in failed.stdout, failed.stdout + failed.stderr
+    assert application.service("fabfuel")["taskDefinition"] == now["taskDefinition"]
+    ran = fabfuel(server, "run", "default", NAME, "--launchtype", "FARGATE", "--subnet", application.subnets[0], "--securitygroup", application.group, "-c", "app", "true", check=False)
     assert "Successfully started" in ran.stdout, ran.stdout + ran.stderr
     application.ecs.delete_service(service="fabfuel", force=True)
 
