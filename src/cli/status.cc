@@ -1,5 +1,6 @@
 // watari status: clusters, services, deployments, tasks, targets with their health, and the last events.
 #include <CLI/CLI.hpp>
+#include <set>
 
 #include "cli/options.h"
 #include "cli/output.h"
@@ -21,13 +22,13 @@ std::string revision_of(const Json& task_definition) { return name_of_arn(task_d
 
 Result<Json> targets_of(Client& client, const Json& service) {
   auto targets = Json::array();
-  auto groups = Json::array();
-  for (const auto& balancer : service["loadBalancers"].as_array()) {
-    groups.push(balancer["targetGroupArn"]);
-    const auto& other = balancer["advancedConfiguration"]["alternateTargetGroupArn"];
-    if (!other.as_string().empty()) groups.push(other);
-  }
-  for (const auto& group : groups.as_array()) {
+  std::set<std::string> groups;
+  for (const auto& balancer : service["loadBalancers"].as_array())
+    groups.insert({balancer["targetGroupArn"].as_string(), balancer["advancedConfiguration"]["alternateTargetGroupArn"].as_string()});
+  for (const auto& set : service["taskSets"].as_array())  // of CodeDeploy's services
+    for (const auto& balancer : set["loadBalancers"].as_array()) groups.insert(balancer["targetGroupArn"].as_string());
+  groups.erase("");
+  for (const auto& group : groups) {
     TRY(auto health, client.call("elbv2", "DescribeTargetHealth", Json::object({{"TargetGroupArn", group}})));
     for (const auto& target : health["TargetHealthDescriptions"].as_array()) {
       auto entry = target["TargetHealth"];

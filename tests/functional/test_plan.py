@@ -217,3 +217,9 @@ def test_a_release_that_fails_says_why_and_leaves_the_old_one(app):
     done = app.server.watari("deploy", "plan", "--task-definition", bad, check=False)
     assert done.returncode == 1 and "ROLLBACK" in done.stderr and "no database" in done.stderr + done.stdout
     assert app.service("plan")["taskDefinition"] == before
+
+
+def test_task_sets_are_a_client_s_own_business(app):
+    app.ecs.create_service(serviceName="plan-sets", desiredCount=1, deploymentController={"type": "EXTERNAL"})
+    done = app.server.watari("deploy", "plan-sets", "--plan", "--json", "--task-definition", register(app), check=False)
+    assert done.returncode == 1 and "made by another tool" in done.stderr

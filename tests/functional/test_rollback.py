@@ -93,6 +93,7 @@ def test_status_shows_what_was_counted_and_rollback_ends_a_release_under_way(blu
     assert (traffic["serviceDeploymentArn"], traffic["trafficPercent"], traffic["judged"]) == (done["serviceDeploymentArn"], 100, True)
     assert traffic["target"]["taskDefinition"] == "bg:2" and traffic["source"]["taskDefinition"] == "bg:3"
     assert traffic["target"]["failures"] == 0 and traffic["source"]["requests"] > 0
+    assert len({target["TargetGroup"] for target in service["targets"]}) == 2, "the targets of both revisions"
     shown = watari("status", "default").stdout
     assert "100 % of the traffic on bg:2" in shown and "REQUESTS" in shown and "0 (0.0 %)" in shown
     assert "was stopped: ROLLBACK_SUCCESSFUL" in watari("rollback", "bg").stdout
