@@ -92,6 +92,17 @@ bool runs_whole(const State& state, const model::Service& service, const std::st
   return service.desired_count > 0 && count_running(state, service, revision, false) >= service.desired_count;
 }
 
+// A way back that was not walked to its end, because the revision before does not run any more, has left all traffic where it was:
+// that is what the next deployment starts from. Else it would wait for the broken one for ever.
+void start_from_what_serves(const State& state, model::Service& service) {
+  auto history = deployments_of(state, service);
+  auto last = std::ranges::find_if(history.rbegin(), history.rend(), [](const auto& one) { return !in_progress(one.status); });
+  if (last == history.rend() || !last->source || !last->rollback_started_at || last->production_weight < 100) return;
+  bool over = last->status == DeploymentStatus::RollbackFailed || last->status == DeploymentStatus::Stopped;
+  if (over && count_running(state, service, last->source->id, true) == 0 && count_running(state, service, last->target.id, true) > 0)
+    service.completed = last->target;
+}
+
 // Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or runs whole
 // as the first of its service, is what the newer one starts from.
 void supersede(State& state, model::Service& service, Time now) {
@@ -116,6 +127,7 @@ void supersede(State& state, model::Service& service, Time now) {
     }
     state.deployments.put(deployment_key(deployment), deployment);
   }
+  start_from_what_serves(state, service);
   // A first deployment that was stopped with healthy tasks serves until something better does.
   auto history = deployments_of(state, service);
   if (!service.completed && !history.empty() && count_running(state, service, history.back().target.id, true) > 0)
@@ -168,6 +180,7 @@ void begin_queued(State& state, const std::string& key) {
     if (!in_progress(deployment.status)) continue;
     bool waits = deployment.status == DeploymentStatus::Pending && deployment.target.id != service.target.id;
     if (!waits || service.status != "ACTIVE") return;
+    start_from_what_serves(state, service);
     deployment.source = service.completed;
     deployment.target.target_groups = choose_target_groups(deployment.target, service.completed, deployment.configuration);
     service.target = deployment.target;
@@ -242,6 +255,7 @@ Result<model::Deployment> enqueue_deployment(Control& control, const std::string
   auto& state = control.state();
   TRY(auto service, active_service(state, key));
   bool busy = std::ranges::any_of(deployments_of(state, service), [](const auto& one) { return in_progress(one.status); });
+  if (!busy) start_from_what_serves(state, service);
   next.id = new_revision_id();
   next.created_at = control.now();
   next.pinned_images.clear();
@@ -254,6 +268,7 @@ Result<model::Deployment> enqueue_deployment(Control& control, const std::string
   if (busy) return deployment;
   auto stored = *state.services.get(key);
   stored.target = deployment.target;
+  stored.completed = service.completed;
   state.services.put(key, std::move(stored));
   return deployment;
 }

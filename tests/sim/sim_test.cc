@@ -356,6 +356,50 @@ TEST(BlueGreen, ScalesBothRevisionsAtEveryStage) {
   }
 }
 
+// Every status and stage that there is can be reached, and is left again; for UpdateService and for CodeDeploy.
+class States : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Both, States, ::testing::Bool());
+
+TEST_P(States, AreAllReached) {
+  Scenario setup{.desired = 2, .kills = false, .queued = GetParam()};
+  setup.configuration.strategy = model::Strategy::BlueGreen;
+  setup.configuration.bake_time = Seconds(600);
+  World world(8, setup);
+  world.watching = true;
+  auto release = [&] {
+    auto revision = world.register_revision(Behaviour::Good);
+    if (setup.queued) world.deploy(revision);
+    else world.update(revision);
+  };
+  auto newest = [&] { return world.deployments().back().status; };
+  world.run_for(Seconds(900));
+  EXPECT_EQ(newest(), model::DeploymentStatus::Successful) << world.story();
+  for (bool rollback : {true, false}) {  // ROLLBACK_REQUESTED … ROLLBACK_SUCCESSFUL; STOP_REQUESTED, STOPPED
+    release();
+    world.run_for(Seconds(100));
+    world.stop_newest(rollback);
+    world.run_for(Seconds(300));
+    EXPECT_EQ(newest(), rollback ? model::DeploymentStatus::RollbackSuccessful : model::DeploymentStatus::Stopped) << world.story();
+  }
+  release();
+  world.run_for(Seconds(900));
+  EXPECT_EQ(newest(), model::DeploymentStatus::Successful) << world.story();
+  // A way back on which nothing runs any more fails at its deadline; the next release mends it.
+  auto source = world.service().target.revision;
+  release();
+  world.run_for(Seconds(100));
+  world.spoil(source, Behaviour::ExitsAtOnce);
+  world.stop_newest(true);
+  world.run_for(std::chrono::hours(1));
+  EXPECT_EQ(newest(), model::DeploymentStatus::RollbackFailed) << world.story();
+  release();
+  world.run_for(std::chrono::hours(1));
+  EXPECT_EQ(newest(), model::DeploymentStatus::Successful) << world.story();
+  expect_arrived(world, 8);
+  for (const auto& [status, name] : watari_enum_names(model::DeploymentStatus{})) EXPECT_TRUE(world.statuses.contains(status)) << name;
+  for (const auto& [stage, name] : watari_enum_names(model::Stage{})) EXPECT_TRUE(world.stages.contains(stage)) << name;
+}
+
 TEST(Deletion, TakesEverythingOutInOrder) {
   World world(5, {.desired = 3});
   world.run_for(Seconds(120));

@@ -72,6 +72,8 @@ void FakeEngine::run(engine::TaskSpec spec) {
   Running task;
   task.address = spec.network.address;
   task.behaviour = static_cast<Behaviour>(spec.containers.at(0).image_digest.back() - '0');
+  if (auto spoiled = world_.spoiled_.find(spec.labels.at("family") + ":" + spec.labels.at("revision")); spoiled != world_.spoiled_.end())
+    task.behaviour = spoiled->second;
   task.status.task = id;
   task.status.state = TaskState::Pending;
   task.status.containers.push_back({.name = "app", .image_digest = spec.containers[0].image_digest});
@@ -311,6 +313,7 @@ void World::guarded(F&& work) {
   dying_ = true;
   try {
     work();
+    watch();
   } catch (const Killed&) {
     dying_ = false;
     kill();
@@ -426,6 +429,7 @@ void World::deploy(int revision) {
     return control::enqueue_deployment(*control_, control::service_key(current), next, setup.configuration, code);
   });
   ASSERT_TRUE(made) << made.error().message;
+  watch();
   note(fmt::format("{} deploys revision {} ({})", made->id, revision, static_cast<int>(behaviours_.at(revision))));
 }
 
@@ -511,6 +515,7 @@ void World::update(int revision, bool force) {
   update.task_definition = {"web", revision};
   update.force = force;
   EXPECT_TRUE(control::update_service(*control_, control::service_key(kScope, "default", "web"), update));
+  watch();
 }
 
 void World::scale(int desired) {
@@ -532,7 +537,23 @@ void World::stop_newest(bool rollback) {
   auto newest = deployments().back();
   note(fmt::format("{} deployment {}", rollback ? "roll back" : "abort", newest.id));
   auto done = control::stop_deployment(*control_, control::deployment_key(newest), rollback);
+  watch();
   EXPECT_TRUE(done || !control::in_progress(newest.status) || newest.status != model::DeploymentStatus::InProgress) << done.error().message;
+}
+
+void World::spoil(int revision, Behaviour behaviour) {
+  note(fmt::format("revision {} becomes {}", revision, static_cast<int>(behaviour)));
+  spoiled_[fmt::format("web:{}", revision)] = behaviour;
+  for (const auto& task : live_tasks())
+    if (task.revision == revision) engine.end(task.id, 1);
+}
+
+void World::watch() {
+  if (!watching) return;
+  control_->state().deployments.each("", [&](const std::string&, const model::Deployment& deployment) {
+    statuses.insert(deployment.status);
+    stages.insert(deployment.stage);
+  });
 }
 
 void World::delete_service() {

@@ -141,6 +141,7 @@ class World {
   void stop_some_task();
   void stop_newest(bool rollback);  // the newest deployment, if one is under way
   void delete_service();
+  void spoil(int revision, Behaviour behaviour);  // its tasks end, and those that follow behave like this
   void set_alarm(bool on);                        // by hand, as long as nothing is measured
   void pause_at(model::LifecycleHook hook);  // from the next deployment on
   void continue_deployment(model::HookAction action);  // of whatever pauses
@@ -162,6 +163,9 @@ class World {
   FakeBalancer balancer{*this};
   Scenario setup;
   std::vector<std::string> complaints;
+  bool watching = false;  // what deployments go through
+  std::set<model::DeploymentStatus> statuses;
+  std::set<model::Stage> stages;
   bool faults = true;  // off while the world calms down
   int kills = 0;
 
@@ -173,6 +177,7 @@ class World {
   void make_alarm();
   void create_service(int revision);
   void note(std::string what);
+  void watch();
   void call_hook(control::HookCall call, std::function<void(control::HookAnswer)> done);
   template <class F>
   void guarded(F&& work);
@@ -183,6 +188,7 @@ class World {
   std::multimap<Time, std::function<void()>> events_;
   std::map<int, Behaviour> behaviours_;
   std::vector<std::string> story_;
+  std::map<std::string, Behaviour> spoiled_;  // family:revision
   std::set<std::string> stopped_in_queue_;  // ids of revisions that must never run
   bool dying_ = false;
 };

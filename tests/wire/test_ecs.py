@@ -68,6 +68,8 @@ def test_a_service_needs_what_ecs_needs(ecs, definition, network):
     assert message == "The container app did not have a container port 9 defined."
     code, message = create(deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 100})
     assert "will block deployments" in message
+    code, message = create(deploymentConfiguration={"earlySuccessCriteria": {"enable": True, "healthyPercent": 100, "sourceServiceRevisionCleanup": "DEFERRED"}})
+    assert code == "InvalidParameterException" and "earlySuccessCriteria" in message
     code, message = create(serviceConnectConfiguration={"enabled": True, "namespace": "ns", "services": [
         {"portName": "http", "clientAliases": [{"port": 80, "dnsName": "web"}]}]})
     assert "Use the container port" in message
@@ -76,7 +78,7 @@ def test_a_service_needs_what_ecs_needs(ecs, definition, network):
 def test_a_service_is_described_as_it_was_asked_for(ecs, definition, network):
     made = ecs.create_service(
         serviceName="described", taskDefinition=definition, desiredCount=0, networkConfiguration=network,
-        deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 150,
+        deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 150, "earlySuccessCriteria": {"enable": False},
                                  "deploymentCircuitBreaker": {"enable": True, "rollback": True}},
         tags=[{"key": "team", "value": "api"}])["service"]
     assert made["status"] == "ACTIVE" and made["taskDefinition"] == definition

@@ -194,6 +194,34 @@ TEST(Alarms, ThatGoOffDuringADeploymentEndIt) {
   }
 }
 
+// A rolling deployment is whole before an alarm could have seen it: it waits for them, or for the bake time that was given.
+TEST(Alarms, AreWaitedForByARollingDeployment) {
+  struct Row {
+    Seconds bake_time, waits;
+  };
+  for (const auto& [bake_time, waits] : {Row{Seconds(0), Seconds(60 * 4 + 3)}, Row{Seconds(600), Seconds(600)}}) {
+    Release release(model::Strategy::Rolling);
+    release.deployment().configuration.bake_time = bake_time;
+    release.deployment().configuration.alarms = {.names = {"errors", "quick"}, .enable = true, .rollback = true};
+    model::Alarm alarm{.name = "errors", .state = "OK", .metric = {"Shop", "Errors", {}}, .evaluation_periods = 3}, quick{.name = "quick", .state = "OK"};
+    release.snapshot.alarms = {alarm, quick};
+    release.settle();
+    EXPECT_EQ(release.deployment().stage, Stage::BakeTime);
+    EXPECT_EQ(release.step().wake, kNow + waits);
+    release.snapshot.now = kNow + waits - Millis(1);
+    release.settle();
+    EXPECT_EQ(release.deployment().status, DeploymentStatus::InProgress);
+    auto goes_off = release;
+    release.snapshot.now = kNow + waits;
+    release.settle();
+    EXPECT_EQ(release.deployment().status, DeploymentStatus::Successful);
+    goes_off.snapshot.alarms[0].state = "ALARM";
+    goes_off.snapshot.alarms[0].state_since = goes_off.snapshot.now;
+    goes_off.settle();
+    EXPECT_EQ(goes_off.deployment().status, DeploymentStatus::RollbackSuccessful);
+  }
+}
+
 TEST(Bake, CanBeSkippedAndTheSourceBeKept) {
   Release release(model::Strategy::BlueGreen);
   release.deployment().configuration.bake_time = Seconds(600);
