@@ -9,6 +9,8 @@ namespace watari::balancer {
 
 namespace {
 
+constexpr Millis kQuick{200};  // between probes of a target that is down or new
+
 // "0-5,12" as a regular expression over a status code.
 std::string code_regex(const std::string& matcher) {
   std::vector<std::string> codes;
@@ -71,18 +73,23 @@ std::string server_options(const model::TargetGroup& group) {
 
 std::string check_options(const model::TargetGroup& group) {
   const auto& check = group.health_check;
-  // While a target is down it is asked more often than the interval says: the sooner a new one serves, the better.
-  auto down = std::min<std::int64_t>(200, std::chrono::duration_cast<Millis>(check.interval).count());
-  auto out = fmt::format(" check inter {}s downinter {}ms rise {} fall {}", check.interval.count(), down, check.healthy_threshold,
-                         check.unhealthy_threshold);
+  std::string out;
   bool secure = group.protocol == "HTTPS" || group.protocol == "TLS", over_tls = check.protocol == "HTTPS";
   if (secure && !over_tls) out += " no-check-ssl";
   if (!secure && over_tls) out += " check-ssl verify none";
   if (group.protocol_version != "HTTP1") out += " check-proto h2";
   if (check.port != "traffic-port") out += " port " + check.port;
-  auto slow_start = attribute(group.attributes, "slow_start.duration_seconds", "0");
-  if (slow_start != "0") out += " slowstart " + slow_start + "s";
   return out;
+}
+
+// Where there is a target and no connection to it can be made, HAProxy says 503; ALB says that only where there is none.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues
+std::string bad_gateway(Compiler& compiler) {
+  auto page = error_page("502 Bad Gateway");
+  compiler.plan.files["bad-gateway.http"] = fmt::format(
+      "HTTP/1.1 502 Bad Gateway\r\nserver: awselb/2.0\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{}", page.size(), page);
+  return "  http-request return status 503 content-type text/html hdr Server awselb/2.0 string '" + error_page("503 Service Temporarily Unavailable") +
+         "' if { nbsrv eq 0 }\n  errorfile 503 " + compiler.options.run_directory + "/bad-gateway.http\n";
 }
 
 }  // namespace
@@ -101,7 +108,7 @@ void Compiler::add_backend(const model::TargetGroup& group) {
   if (http) {
     // What a retry needs is a copy of every request (about 1 µs): only where there is another target, and the method allows it.
     head += "  balance " + balance + "\n  retry-on conn-failure empty-response\n"
-            "  http-request disable-l7-retry if { nbsrv lt 2 } or !{ method GET HEAD OPTIONS }\n" + stickiness(group);
+            "  http-request disable-l7-retry if { nbsrv lt 2 } or !{ method GET HEAD OPTIONS }\n" + stickiness(group) + bad_gateway(*this);
   } else {
     bool by_source = attribute(group.attributes, "stickiness.enabled", "false") == "true";
     head += std::string("  mode tcp\n  balance ") + (by_source ? "source\n  hash-type consistent\n" : "roundrobin\n");
@@ -115,7 +122,15 @@ void Compiler::add_backend(const model::TargetGroup& group) {
   head += health_check(group, to_lower(user.dns_name));
   backend.sticky = http && attribute(group.attributes, "stickiness.enabled", "false") == "true";
   backend.server += server_options(group);
-  backend.checked = check.enabled ? check_options(group) : "";
+  if (check.enabled) {
+    // While a target is down it is asked more often than the interval says: the sooner a new one serves, the better.
+    auto how = check_options(group);
+    backend.checked = fmt::format(" check inter {}s downinter {}ms rise {} fall {}", check.interval.count(), kQuick.count(),
+                                  check.healthy_threshold, check.unhealthy_threshold) + how;
+    backend.first = fmt::format(" check inter {}ms rise 1 fall 1", kQuick.count()) + how;
+    auto slow_start = attribute(group.attributes, "slow_start.duration_seconds", "0");
+    if (slow_start != "0") backend.checked += " slowstart " + slow_start + "s";
+  }
   // NLB closes connections to targets that became unhealthy.
   if (!http && check.enabled) backend.checked += " on-marked-down shutdown-sessions";
   plan.backends.push_back(std::move(backend));

@@ -103,7 +103,7 @@ class HaproxyBalancer final : public Balancer {
   // Of the thread alone.
   std::optional<Snapshot> current_;
   bool applied_ = true;
-  Steady::time_point talk_until_{};
+  Steady::time_point talk_until_{}, looked_{};
   std::string last_report_, last_complaint_;
 
   std::thread thread_;
@@ -127,7 +127,11 @@ bool HaproxyBalancer::carry_out(Haproxy& haproxy) {
 
 Millis HaproxyBalancer::look(Haproxy& haproxy) {
   if (!current_) return Millis(60'000);
-  auto healths = haproxy.observe(*current_);
+  // A change does not wait for the answer of thousands of servers, unless looking was put off too often.
+  bool late = Steady::now() - looked_ > std::chrono::seconds(2);
+  auto healths = haproxy.observe(*current_, late ? -1 : wake_);
+  if (!healths && healths.error().code == Code::Cancelled) return Millis(0);
+  looked_ = Steady::now();
   if (!healths) {
     complain(healths.error());
     applied_ = false;
@@ -179,18 +183,16 @@ void HaproxyBalancer::run() {
     }
     if (current_ && !current_->listeners.empty() && !haproxy.running()) applied_ = false;
     if (!applied_ || haproxy.incomplete()) applied_ = carry_out(haproxy);
-    Millis pause = applied_ || !current_ ? look(haproxy) : Millis(300);
-    if (haproxy.incomplete() || !applied_) pause = std::min(pause, Millis(500));
     if (applied_) {
       for (auto& done : waiting) done();
-      if (!waiting.empty()) {
-        talk_until_ = Steady::now() + Millis(500);
-        pause = std::min(pause, Millis(25));
-      }
+      if (!waiting.empty()) talk_until_ = Steady::now() + Millis(500);
     } else if (!waiting.empty()) {
       std::scoped_lock lock(mutex_);
       waiting_.insert(waiting_.begin(), std::make_move_iterator(waiting.begin()), std::make_move_iterator(waiting.end()));
     }
+    Millis pause = applied_ || !current_ ? look(haproxy) : Millis(300);
+    if (haproxy.incomplete() || !applied_) pause = std::min(pause, Millis(500));
+    if (applied_ && !waiting.empty()) pause = std::min(pause, Millis(25));
     pollfd events[2] = {{wake_, POLLIN, 0}, {haproxy.pidfd(), POLLIN, 0}};
     ::poll(events, 2, static_cast<int>(pause.count()));
     std::uint64_t count = 0;

@@ -10,17 +10,18 @@
 #include <vector>
 
 #include "balancer/counters.h"
+#include "balancer/shared.h"
 #include "base/result.h"
 #include "model/balancing.h"
 
 namespace watari::balancer {
 
 struct Snapshot {
-  std::vector<model::LoadBalancer> load_balancers;
-  std::vector<model::Listener> listeners;
-  std::vector<model::Rule> rules;  // default rules included
-  std::vector<model::TargetGroup> target_groups;
-  std::vector<model::Target> targets;
+  Shared<model::LoadBalancer> load_balancers;
+  Shared<model::Listener> listeners;
+  Shared<model::Rule> rules;  // default rules included
+  Shared<model::TargetGroup> target_groups;
+  Shared<model::Target> targets;
   std::map<std::string, std::string> certificates;      // ARN -> certificate, chain and private key as PEM
   std::map<std::string, std::string> namespace_of_vpc;  // vpc id -> /run/netns name; absent: the host's
 };
@@ -44,7 +45,8 @@ class Balancer {
   virtual void apply(Snapshot snapshot) = 0;
   // Whether a listener could bind this port now. AlreadyExists names the holder where it can be told.
   virtual Result<void> check_port(int port) = 0;
-  // Runs `done` (on a balancer thread) when everything applied before has taken effect in HAProxy.
+  // Runs `done` (on a balancer thread) when everything applied before has taken effect in HAProxy; what the observer is told after that
+  // is about the time after it.
   virtual void flush(std::function<void()> done) = 0;
   // Requests, answers and latency of every target group that a rule forwards to, as last collected (every second, and ten
   // times a second while targets come or go). Any thread; does not wait.

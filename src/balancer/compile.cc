@@ -28,6 +28,23 @@ std::string policy_options(const std::string& name) {
   return out;
 }
 
+template <class T>
+bool equal(const T& a, const T& b) {
+  if constexpr (HasFields<T>)
+    return std::apply([&](const auto&... field) { return (equal(a.*field.member, b.*field.member) && ...); }, T::watari_fields());
+  else if constexpr (requires { typename T::value_type::second_type; } || std::is_same_v<T, std::string> || !requires { a.begin(); })
+    return a == b;
+  else
+    return std::ranges::equal(a, b, [](const auto& one, const auto& other) { return equal(one, other); });
+}
+
+bool differ_in_weights_only(model::Rule a, const model::Rule& b) {
+  if (a.action.forward.size() != b.action.forward.size()) return false;
+  for (std::size_t i = 0; i < a.action.forward.size(); ++i) a.action.forward[i].weight = b.action.forward[i].weight;
+  a.tags = b.tags;
+  return equal(a, b);
+}
+
 }  // namespace
 
 std::string attribute(const std::vector<model::Tag>& attributes, std::string_view key, std::string otherwise) {
@@ -37,6 +54,10 @@ std::string attribute(const std::vector<model::Tag>& attributes, std::string_vie
 }
 
 std::string quoted(const std::string& text) { return join(split(text, '\''), "%27"); }
+
+std::string error_page(std::string_view error) {
+  return fmt::format("<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center></body></html>", error);
+}
 
 std::string idle_timeout(const model::LoadBalancer& balancer) {
   bool network = balancer.type == "network";
@@ -48,12 +69,20 @@ bool Compiler::reachable(const model::TargetGroup& group) const {
   return group.target_type == "instance" || vpc == snapshot.namespace_of_vpc.end() || options.namespaces.contains(group.vpc);
 }
 
-std::string Compiler::draw(const model::Rule& rule) {
+void Compiler::know_groups() {
+  for (const auto& group : snapshot.target_groups) groups[group.arn] = &group;
+}
+
+std::string Compiler::split(const model::Rule& rule) const {
   std::vector<model::WeightedTargetGroup> known;
   for (const auto& share : rule.action.forward)
     if (auto found = groups.find(share.target_group); found != groups.end() && reachable(*found->second)) known.push_back(share);
+  return split_of(known);
+}
+
+std::string Compiler::draw(const model::Rule& rule) {
   auto key = rule_key(rule.arn);
-  plan.splits[key] = split_of(known);
+  plan.splits[key] = split(rule);
   return "rand(10000),map_int(" + map_file(options, key) + ",none)";
 }
 
@@ -90,7 +119,7 @@ Plan Compiler::run() {
   std::map<std::string, const model::LoadBalancer*> balancers;
   std::map<std::string, std::vector<const model::Rule*>> rules;
   for (const auto& balancer : snapshot.load_balancers) balancers[balancer.arn] = &balancer;
-  for (const auto& group : snapshot.target_groups) groups[group.arn] = &group;
+  know_groups();
   for (const auto& rule : snapshot.rules) rules[rule.listener].push_back(&rule);
   for (const auto& listener : snapshot.listeners) {
     auto balancer = balancers.find(listener.load_balancer);
@@ -111,6 +140,24 @@ Plan Compiler::run() {
   for (const auto& group : snapshot.target_groups)
     if (group_users.contains(group.arn) && reachable(group)) add_backend(group);
   return std::move(plan);
+}
+
+bool Compiler::reweigh(const Snapshot& before) {
+  bool same = snapshot.load_balancers.same(before.load_balancers) && snapshot.listeners.same(before.listeners) &&
+              snapshot.target_groups.same(before.target_groups) && snapshot.rules.size() == before.rules.size() &&
+              snapshot.certificates == before.certificates && snapshot.namespace_of_vpc == before.namespace_of_vpc;
+  if (!same) return false;
+  if (snapshot.rules.same(before.rules)) return true;
+  std::vector<const model::Rule*> changed;
+  for (std::size_t i = 0; i < snapshot.rules.size(); ++i) {
+    if (equal(before.rules[i], snapshot.rules[i])) continue;
+    if (!differ_in_weights_only(before.rules[i], snapshot.rules[i])) return false;
+    changed.push_back(&snapshot.rules[i]);
+  }
+  know_groups();
+  for (const auto* rule : changed)
+    if (auto split_now = plan.splits.find(rule_key(rule->arn)); split_now != plan.splits.end()) split_now->second = split(*rule);
+  return true;
 }
 
 // Short, since HAProxy writes and reads it for every request; the configuration says the ARN beside it.
@@ -164,5 +211,12 @@ std::string split_of_map(const std::vector<std::pair<std::string, std::string>>&
 }
 
 Plan compile(const Snapshot& snapshot, const CompileOptions& options) { return Compiler{.snapshot = snapshot, .options = options}.run(); }
+
+bool reweigh(Plan& plan, const Snapshot& before, const Snapshot& now, const CompileOptions& options) {
+  Compiler compiler{.snapshot = now, .options = options, .plan = std::move(plan)};
+  bool done = compiler.reweigh(before);
+  plan = std::move(compiler.plan);
+  return done;
+}
 
 }  // namespace watari::balancer

@@ -12,14 +12,16 @@
 
 namespace watari::balancer {
 
-// One target group that some rule forwards to: a HAProxy backend. Its targets sit in it twice: as sN with health checks, and
-// as oN, backup servers without, which take over while no sN is up (ALB "fails open").
+// One target group that some rule forwards to: a HAProxy backend. Its targets sit in it twice: as sN, and as oN, backup servers that
+// take over while no sN is up (ALB "fails open"). A new target is probed as oN first, at once and quickly: the timer of a free sN
+// runs on at the group's interval, and may be that far from its next probe. When the target has settled, oN is probed no more.
 struct Backend {
   std::string name;
   std::string group;   // ARN
   std::string head;    // lines below `backend NAME`
   std::string server;  // options of every server line
   std::string checked; // further ones of sN
+  std::string first;   // further ones of oN
   bool sticky = false;  // by cookie: HAProxy's drain would still let such requests in, so a draining target is in maintenance
   int rise = 5, fall = 2;
   Seconds interval{30}, timeout{5};
@@ -38,9 +40,13 @@ struct CompileOptions {
   std::vector<std::string> addresses;            // where listeners bind; IPv6 in brackets
   std::set<int> closed_ports;                    // taken by someone else: left out
   std::map<std::string, std::string> namespaces; // VPC -> "name" of a namespace that exists now, with its identity
+  bool operator==(const CompileOptions&) const = default;
 };
 
 Plan compile(const Snapshot& snapshot, const CompileOptions& options);
+// Makes the plan of `before` that of `now`, when they differ in weights and targets only: the work of a few rules, however many there
+// are. Otherwise false, and the plan is as it was.
+bool reweigh(Plan& plan, const Snapshot& before, const Snapshot& now, const CompileOptions& options);
 
 // Names that HAProxy sees, made from ARNs.
 std::string backend_name(const std::string& target_group_arn);

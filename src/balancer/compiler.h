@@ -12,6 +12,8 @@ namespace watari::balancer {
 std::string attribute(const std::vector<model::Tag>& attributes, std::string_view key, std::string otherwise);
 // For HAProxy's strong quotes, in which a quote itself cannot stand.
 std::string quoted(const std::string& text);
+// ALB's page for an error ("502 Bad Gateway").
+std::string error_page(std::string_view error);
 std::string idle_timeout(const model::LoadBalancer& balancer);
 
 // A listener with what belongs to it, found once.
@@ -30,8 +32,11 @@ struct Compiler {
   std::map<int, std::vector<ListenerView>> ports = {};
 
   Plan run();
+  bool reweigh(const Snapshot& before);
 
+  void know_groups();
   bool reachable(const model::TargetGroup& group) const;
+  std::string split(const model::Rule& rule) const;
   // Notes how the rule splits its traffic; returns the expression that draws a backend's name.
   std::string draw(const model::Rule& rule);
   // The port's listening sockets (listening.h), with further options.

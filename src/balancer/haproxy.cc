@@ -14,6 +14,8 @@ namespace watari::balancer {
 
 namespace {
 
+constexpr std::size_t kCommandBytes = 8192;  // HAProxy reads a line of commands into one buffer (16 KiB)
+
 std::string address_of(const model::Target& target) { return fmt::format("{}:{}", target.address, target.port); }
 
 std::string server(const std::string& backend, char kind, std::size_t index) { return fmt::format("{}/{}{}", backend, kind, index + 1); }
@@ -24,7 +26,8 @@ std::string place_commands(const std::string& backend, std::size_t index, const 
   auto checked = server(backend, 's', index), open = server(backend, 'o', index);
   // Through `drain`, since leaving maintenance counts as up until the first probe says otherwise.
   return fmt::format("set server {0} state maint; set server {0} addr {2} port {3}; set server {0} state drain; "
-                     "set server {0} health down; {4}set server {1} state maint; set server {1} addr {2} port {3}",
+                     "set server {0} health down; {4}set server {1} state maint; set server {1} addr {2} port {3}; "
+                     "enable health {1}; set server {1} state drain; set server {1} health down",
                      checked, open, address, port, slot.draining ? "" : fmt::format("set server {} state ready; ", checked));
 }
 
@@ -70,12 +73,17 @@ void Haproxy::adopt() {
   }
   generation_ = process_->generation();
   auto stats = parse_stat(process_->command("show stat -1 4 -1").value_or(""));
-  for (const auto& stat : stats) {
-    if (!stat.server.starts_with("s")) continue;
+  for (const auto& stat : stats) {  // of each backend, all sN come before all oN
+    bool open = stat.server.starts_with("o");
+    if (!open && !stat.server.starts_with("s")) continue;
     auto index = parse_number<std::size_t>(stat.server.substr(1)).value_or(0);
     if (index == 0) continue;
     auto& slots = tables_[stat.backend].slots;
     if (slots.size() < index) slots.resize(index);
+    if (open) {
+      slots[index - 1].settled |= !slots[index - 1].free() && stat.status == "no check";
+      continue;
+    }
     if (stat.status.starts_with("MAINT")) continue;
     auto& slot = slots[index - 1];
     slot.address = stat.address;
@@ -120,41 +128,67 @@ CompileOptions Haproxy::examine(const Snapshot& snapshot) {
   return options;
 }
 
-std::vector<std::string> Haproxy::place(const Plan& plan, const Snapshot& snapshot) {
+std::vector<std::string> Haproxy::place(const Snapshot& snapshot) {
+  std::map<std::string_view, std::map<std::string, bool>> wanted;  // target group -> address -> draining
+  for (const auto& target : snapshot.targets) wanted[target.target_group][address_of(target)] = target.draining_until.has_value();
   std::vector<std::string> commands;
   std::map<std::string, SlotTable> tables;
-  for (const auto& backend : plan.backends) {
+  for (const auto& backend : plan_.backends) {
     auto& table = tables[backend.name] = std::move(tables_[backend.name]);
-    std::map<std::string, bool> wanted;  // address -> draining
-    for (const auto& target : snapshot.targets)
-      if (target.target_group == backend.group) wanted[address_of(target)] = target.draining_until.has_value();
-    if (table.slots.empty()) table.slots.resize(slots_for(wanted.size()));
-    for (std::size_t i = 0; i < table.slots.size(); ++i) {
-      auto& slot = table.slots[i];
-      if (slot.free()) continue;
-      auto want = wanted.find(slot.address);
-      if (want == wanted.end()) {
-        slot = Slot{.freed = Steady::now()};
-        commands.push_back(state_commands(backend.name, i, "maint", true));
-      } else if (want->second != slot.draining) {
-        slot.draining = want->second;
-        slot.drained = Steady::now();
-        commands.push_back(state_commands(backend.name, i, !slot.draining ? "ready" : backend.sticky ? "maint" : "drain", slot.settled));
-      }
-    }
-    for (const auto& [address, draining] : wanted) {
-      if (table.find(address)) continue;
-      auto free = table.free_slot(backend.timeout + Seconds(1));
-      if (free < 0) {
-        free = static_cast<int>(table.slots.size());
-        table.slots.resize(std::max(table.slots.size() + 1, std::min<std::size_t>(table.slots.size() * 2, 4096)));
-      }
-      auto index = static_cast<std::size_t>(free);
-      table.slots[index] = Slot{.address = address, .draining = draining};
-      commands.push_back(place_commands(backend.name, index, table.slots[index]));
-    }
+    for (auto& command : place(backend, table, wanted[backend.group])) commands.push_back(std::move(command));
   }
   tables_ = std::move(tables);
+  return commands;
+}
+
+std::vector<std::string> Haproxy::place(const Backend& backend, SlotTable& table, const std::map<std::string, bool>& wanted) {
+  std::vector<std::string> commands;
+  if (table.slots.empty()) table.slots.resize(slots_for(wanted.size()));
+  for (std::size_t i = 0; i < table.slots.size(); ++i) {
+    auto& slot = table.slots[i];
+    if (slot.free()) continue;
+    auto want = wanted.find(slot.address);
+    if (want == wanted.end()) {
+      slot = Slot{.freed = Steady::now()};
+      commands.push_back(state_commands(backend.name, i, "maint", true));
+    } else if (want->second != slot.draining) {
+      slot.draining = want->second;
+      slot.drained = Steady::now();
+      commands.push_back(state_commands(backend.name, i, !slot.draining ? "ready" : backend.sticky ? "maint" : "drain", slot.settled));
+    }
+  }
+  for (const auto& [address, draining] : wanted) {
+    if (table.find(address)) continue;
+    auto free = table.free_slot(backend.timeout + Seconds(1));
+    if (free < 0) {
+      free = static_cast<int>(table.slots.size());
+      table.slots.resize(std::max(table.slots.size() + 1, std::min<std::size_t>(table.slots.size() * 2, 4096)));
+    }
+    auto index = static_cast<std::size_t>(free);
+    table.slots[index] = Slot{.address = address, .draining = draining};
+    commands.push_back(place_commands(backend.name, index, table.slots[index]));
+  }
+  return commands;
+}
+
+std::vector<std::string> Haproxy::prepare(const Snapshot& snapshot) {
+  auto options = examine(snapshot);
+  bool known = !wanted_.empty() && options == planned_with_ && reweigh(plan_, planned_, snapshot, options);
+  auto slots = [&] {
+    std::size_t count = 0;
+    for (const auto& [name, table] : tables_) count += table.slots.size();
+    return count;
+  };
+  auto before = slots();
+  std::vector<std::string> commands;
+  if (!known) {
+    plan_ = compile(snapshot, options);
+    access_log_.know(snapshot);
+  }
+  if (!known || !snapshot.targets.same(planned_.targets)) commands = place(snapshot);
+  if (!known || slots() != before) wanted_ = generation_of(plan_, tables_, options_.run_directory);
+  planned_ = snapshot;
+  planned_with_ = std::move(options);
   return commands;
 }
 
@@ -171,27 +205,36 @@ Result<void> Haproxy::write_split(const std::string& rule, const std::string& sp
   return write_file(map_file({.run_directory = options_.run_directory}, rule), text);
 }
 
-// All of a rule's ranges at once: a request sees the old ones or the new ones.
-Result<void> Haproxy::change_split(const std::string& rule, const std::string& split_text) {
-  TRY_VOID(write_split(rule, split_text));  // first: a HAProxy that dies now starts with it
-  auto map = map_file({.run_directory = options_.run_directory}, rule);
-  TRY(auto prepared, process_->command("prepare map " + map));
-  auto colon = prepared.rfind(':');
-  auto version = colon == std::string::npos ? std::string() : std::string(trim(prepared.substr(colon + 1)));
-  if (!parse_number<unsigned>(version)) return fail(Code::Internal, "HAProxy answered {} to prepare map {}", trim(prepared), map);
-  std::string commands;
-  for (const auto& [range, name] : map_of_split(split_text)) commands += fmt::format("add map @{} {} {} {}; ", version, map, range, name);
-  TRY_VOID(order(commands + fmt::format("commit map @{} {}", version, map)));
-  splits_[rule] = split_text;
-  return {};
+Result<void> Haproxy::order_all(const std::vector<std::string>& commands) {
+  std::string batch;
+  for (const auto& command : commands) {
+    if (!batch.empty() && batch.size() + command.size() > kCommandBytes) {
+      TRY_VOID(order(batch));
+      batch.clear();
+    }
+    batch += (batch.empty() ? "" : "; ") + command;
+  }
+  return batch.empty() ? Result<void>{} : order(batch);
 }
 
-Result<void> Haproxy::change_splits(const std::map<std::string, std::string>& splits) {
-  for (const auto& [rule, text] : splits) {
+// All of a rule's ranges at once: a request sees the old ones or the new ones.
+Result<void> Haproxy::change_splits() {
+  std::vector<std::string> commits;
+  for (const auto& [rule, text] : plan_.splits) {
     auto before = splits_.find(rule);
-    if (before == splits_.end() || before->second != text) TRY_VOID(change_split(rule, text));
+    if (before != splits_.end() && before->second == text) continue;
+    TRY_VOID(write_split(rule, text));  // first: a HAProxy that dies now starts with it
+    auto map = map_file({.run_directory = options_.run_directory}, rule);
+    TRY(auto prepared, process_->command("prepare map " + map));
+    auto colon = prepared.rfind(':');
+    auto version = colon == std::string::npos ? std::string() : std::string(trim(prepared.substr(colon + 1)));
+    if (!parse_number<unsigned>(version)) return fail(Code::Internal, "HAProxy answered {} to prepare map {}", trim(prepared), map);
+    std::string commands;
+    for (const auto& [range, name] : map_of_split(text)) commands += fmt::format("add map @{} {} {} {}; ", version, map, range, name);
+    commits.push_back(commands + fmt::format("commit map @{} {}", version, map));
+    splits_[rule] = text;
   }
-  return {};
+  return order_all(commits);
 }
 
 void Haproxy::retire(std::unique_ptr<Process> process) {
@@ -224,23 +267,25 @@ void Haproxy::stop(std::chrono::milliseconds limit) {
   }
   splits_.clear();
   generation_.clear();
+  wanted_.clear();
   logs_.clear();
 }
 
 // Maps, bodies and certificates that the configuration no longer names; a process that is being replaced has read them long ago.
-void Haproxy::remove_stale_files(const Plan& plan) const {
+void Haproxy::remove_stale_files() const {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(options_.run_directory, error)) {
     auto name = entry.path().filename().string();
     bool split = name.starts_with("split-") && name.ends_with(".map");
-    bool stale = split ? !plan.splits.contains(name.substr(6, name.size() - 10))
-                       : (name.starts_with("body-") || name.starts_with("certificate")) && !plan.files.contains(name);
+    bool stale = split ? !plan_.splits.contains(name.substr(6, name.size() - 10))
+                       : (name.starts_with("body-") || name.starts_with("certificate")) && !plan_.files.contains(name);
     std::error_code ignored;
     if (stale) std::filesystem::remove(entry.path(), ignored);
   }
 }
 
-Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
+Result<void> Haproxy::reload() {
+  const auto& plan = plan_;
   auto began = Steady::now() - std::chrono::seconds(1);
   if (running()) take_states(parse_stat(process_->command("show stat -1 4 -1").value_or("")));
   for (const auto& [name, content] : plan.files) TRY_VOID(write_file(options_.run_directory + "/" + name, content));
@@ -250,7 +295,7 @@ Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
   }
   TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(plan, tables_)));
   auto number = number_ + 1;
-  auto configuration = render(plan, tables_, generation, options_.run_directory, number);
+  auto configuration = render(plan, tables_, wanted_, options_.run_directory, number);
   bool again = running();
   if (process_ && !again) process_->remove_files();
   TRY_VOID(sockets_.open(plan.ports));
@@ -268,9 +313,9 @@ Result<void> Haproxy::reload(const Plan& plan, const std::string& generation) {
   counting_.take(number, {});  // from zero
   process_ = std::move(next);
   number_ = number;
-  generation_ = generation;
+  generation_ = wanted_;
   splits_ = plan.splits;
-  remove_stale_files(plan);
+  remove_stale_files();
   log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", plan.ports.size(),
             plan.backends.size());
   return {};
@@ -282,15 +327,11 @@ Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
     tables_.clear();
     return {};
   }
-  auto plan = compile(snapshot, examine(snapshot));
-  access_log_.know(snapshot);
-  auto commands = place(plan, snapshot);
-  auto wanted = generation_of(plan, tables_, options_.run_directory);
-  plan_ = plan;
+  auto commands = prepare(snapshot);
   auto carry_out = [&]() -> Result<void> {
-    if (!running() || generation_ != wanted) return reload(plan, wanted);
-    for (const auto& line : commands) TRY_VOID(order(line));
-    return change_splits(plan.splits);
+    if (!running() || generation_ != wanted_) return reload();
+    TRY_VOID(order_all(commands));
+    return change_splits();
   };
   auto done = carry_out();
   // Half done is repaired by a reload, which carries everything.

@@ -27,8 +27,9 @@ class Haproxy {
   void adopt();
   // Makes HAProxy be what the snapshot says. Calling it again after an error, or after any interruption, is safe.
   Result<void> reconcile(const Snapshot& snapshot);
-  // Asks HAProxy for states and requests in flight, and promotes targets after their first good probe.
-  Result<std::vector<model::TargetHealth>> observe(const Snapshot& snapshot);
+  // Asks HAProxy for states and requests in flight, and promotes targets after their first good probe. Cancelled as soon as
+  // `interrupt` (a descriptor, or -1) is readable: with thousands of targets it takes a while.
+  Result<std::vector<model::TargetHealth>> observe(const Snapshot& snapshot, int interrupt = -1);
   // Lets requests finish, but not longer than `limit`, and ends every process.
   void stop(std::chrono::milliseconds limit);
   // Of the target groups of the last snapshot, as of the last observe().
@@ -42,14 +43,19 @@ class Haproxy {
 
  private:
   CompileOptions examine(const Snapshot& snapshot);
+  // What it takes to know the plan, the slots and the generation that the snapshot needs; does nothing for what did not change.
+  std::vector<std::string> prepare(const Snapshot& snapshot);
   // Puts targets into slots, takes them out, drains; returns the commands for a HAProxy that has these slots already.
-  std::vector<std::string> place(const Plan& plan, const Snapshot& snapshot);
-  Result<void> reload(const Plan& plan, const std::string& generation);
-  Result<void> change_splits(const std::map<std::string, std::string>& splits);
-  Result<void> change_split(const std::string& rule, const std::string& split_text);
+  std::vector<std::string> place(const Snapshot& snapshot);
+  std::vector<std::string> place(const Backend& backend, SlotTable& table, const std::map<std::string, bool>& wanted);
+  Result<void> reload();
+  Result<void> change_splits();
+  Result<std::vector<ServerStat>> ask_servers(int interrupt);
   Result<void> write_split(const std::string& rule, const std::string& split_text) const;
   Result<void> order(const std::string& commands);
-  void remove_stale_files(const Plan& plan) const;
+  // One after the other, as few round trips as HAProxy's buffer allows.
+  Result<void> order_all(const std::vector<std::string>& commands);
+  void remove_stale_files() const;
   void retire(std::unique_ptr<Process> process);
   // Ends replaced processes that have nothing left to do.
   void sweep();
@@ -66,10 +72,13 @@ class Haproxy {
   std::unique_ptr<Process> process_;                // the newest one: it listens
   std::vector<std::unique_ptr<Process>> replaced_;  // finishing their requests
   int number_ = 0;                                  // of the last process
+  Snapshot planned_;                // what plan_ was made of
+  CompileOptions planned_with_;
   Plan plan_;
   std::map<std::string, SlotTable> tables_;  // by backend name
   std::map<std::string, std::string> splits_;  // as HAProxy has them
   std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
+  std::string wanted_;                         // the generation of plan_ and tables_
   Counting counting_;
   std::map<int, RequestLog> logs_;  // by process
   AccessLog access_log_;

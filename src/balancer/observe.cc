@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "balancer/haproxy.h"
 #include "base/log.h"
@@ -140,22 +141,33 @@ model::TargetHealth Haproxy::health_of(const model::Target& target, const Server
   return health;
 }
 
-Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapshot) {
+// Free slots, which are most, are left out: they are in maintenance. So are draining ones of sticky backends.
+Result<std::vector<ServerStat>> Haproxy::ask_servers(int interrupt) {
+  bool all = std::ranges::any_of(plan_.backends, [&](const Backend& backend) {
+    return backend.sticky && std::ranges::any_of(tables_[backend.name].slots, &Slot::draining);
+  });
+  TRY(auto csv, process_->command(all ? "show stat -1 4 -1" : "show stat -1 4 -1 no-maint", interrupt));
+  return parse_stat(csv);
+}
+
+Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapshot, int interrupt) {
   std::vector<ServerStat> stats;
   if (running()) {
-    TRY(auto csv, process_->command("show stat -1 4 -1"));
-    stats = parse_stat(csv);
+    TRY(stats, ask_servers(interrupt));
   }
   auto sessions = count_sessions(stats);
   count(stats);
   take_states(stats);
-  std::map<std::string, const ServerStat*> by_server;
+  std::unordered_map<std::string, const ServerStat*> by_server;
   for (const auto& stat : stats) by_server[stat.backend + "/" + stat.server] = &stat;
+  std::unordered_map<std::string_view, const Backend*> backends;
+  for (const auto& backend : plan_.backends) backends[backend.group] = &backend;
 
   std::vector<model::TargetHealth> all;
   for (const auto& target : snapshot.targets) {
-    auto backend = std::ranges::find(plan_.backends, target.target_group, &Backend::group);
-    if (backend == plan_.backends.end()) {
+    auto found = backends.find(target.target_group);
+    const auto* backend = found == backends.end() ? nullptr : found->second;
+    if (!backend) {
       all.push_back({.target_group = target.target_group, .address = target.address, .port = target.port,
                      .state = target.draining_until ? model::TargetState::Draining : model::TargetState::Unused,
                      .reason = target.draining_until ? "Target.DeregistrationInProgress" : "Target.NotInUse",
@@ -167,18 +179,27 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
     auto* slot = table.find(address);
     const ServerStat* stat = nullptr;
     if (slot) {
-      auto index = static_cast<std::size_t>(slot - table.slots.data());
-      auto name = fmt::format("s{}", index + 1);
-      if (auto found = by_server.find(backend->name + "/" + name); found != by_server.end()) stat = found->second;
-      if (stat && !slot->up && !slot->draining && !slot->ever_healthy && stat->check_health > 0) {
-        TRY_VOID(order(fmt::format("set server {}/{} health up", backend->name, name)));
+      auto index = static_cast<std::size_t>(slot - table.slots.data()) + 1;
+      auto checked = fmt::format("{}/s{}", backend->name, index), open = fmt::format("{}/o{}", backend->name, index);
+      auto line = [&](const std::string& server) {
+        auto line = by_server.find(server);
+        return line == by_server.end() ? nullptr : line->second;
+      };
+      stat = line(checked);
+      const auto* first = line(open);
+      auto good = [](const ServerStat* probed) { return probed && probed->check_health > 0; };
+      if (!slot->up && !slot->draining && !slot->ever_healthy && (good(stat) || (!slot->settled && good(first)))) {
+        TRY_VOID(order(fmt::format("set server {} health up", checked)));
         slot->up = slot->ever_healthy = true;
       }
       bool failed_long = Steady::now() - slot->since > backend->interval * backend->fall + backend->timeout;
       if (!slot->settled && !slot->draining && (slot->up || failed_long)) {
-        TRY_VOID(order(fmt::format("set server {}/o{} state ready", backend->name, name.substr(1))));
+        TRY_VOID(order(fmt::format("disable health {0}; set server {0} health up; set server {0} state ready", open)));
         slot->settled = true;
+      } else if (slot->settled && first && first->status.starts_with("DOWN")) {  // by a probe that was under way when it settled
+        TRY_VOID(order(fmt::format("set server {} health up", open)));
       }
+      if (!slot->settled && first) stat = first;
     }
     auto health = health_of(target, stat, slot);
     health.in_flight = sessions[backend->name + " " + address];

@@ -168,8 +168,8 @@ bool Process::ended() const {
   return ::poll(&ended, 1, 0) > 0;
 }
 
-Result<std::string> Process::command(const std::string& text) const {
-  return balancer::command(file(directory_, "admin", number_, ".sock"), text);
+Result<std::string> Process::command(const std::string& text, int interrupt) const {
+  return balancer::command(file(directory_, "admin", number_, ".sock"), text, interrupt);
 }
 
 std::string Process::generation() const {

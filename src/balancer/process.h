@@ -32,7 +32,7 @@ class Process {
   int number() const { return number_; }
   int pidfd() const { return pidfd_; }  // readable when it has ended
   bool ended() const;
-  Result<std::string> command(const std::string& text) const;
+  Result<std::string> command(const std::string& text, int interrupt = -1) const;  // as balancer::command
   std::string generation() const;  // the description of its configuration; empty when it does not answer
 
   // It is no longer the newest: stops listening; requests on its connections are relayed and the connections closed.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "balancer/compiler.h"
 #include "base/digest.h"
 
 namespace watari::balancer {
@@ -40,8 +41,7 @@ std::string defaults_section() {
       "  option redispatch 1\n"
       "  retries 3\n";
   for (auto error : kErrors)
-    out += fmt::format("  http-error status {0} content-type text/html hdr Server awselb/2.0 string '<html><head><title>{1}</title>"
-                       "</head><body><center><h1>{1}</h1></center></body></html>'\n", error.substr(0, 3), error);
+    out += fmt::format("  http-error status {} content-type text/html hdr Server awselb/2.0 string '{}'\n", error.substr(0, 3), error_page(error));
   return out + "\n";
 }
 
@@ -90,13 +90,13 @@ std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tab
     auto table = tables.find(backend.name);
     const SlotTable& slots = table == tables.end() ? SlotTable{} : table->second;
     out += "backend " + backend.name + "\n" + backend.head + server_lines(slots, 's', backend.server + backend.checked) +
-           server_lines(slots, 'o', backend.server + " backup") + "\n";
+           server_lines(slots, 'o', backend.server + " backup" + backend.first) + "\n";
   }
   return out;
 }
 
 std::string render_states(const Plan& plan, const std::map<std::string, SlotTable>& tables) {
-  constexpr int kDrain = 0x08, kMaintenance = 0x01, kChecked = 6;
+  constexpr int kDrain = 0x08, kMaintenance = 0x01, kChecked = 6, kUnchecked = 2;
   std::string out =
       "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
       "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state "
@@ -106,7 +106,7 @@ std::string render_states(const Plan& plan, const std::map<std::string, SlotTabl
                   int check) {
     auto colon = slot.address.rfind(':');
     out += fmt::format("0 {} {} {} {} {} {} 1 1 1 {} {} {} {} 0 0 0 - {} - 0 0 - - 0\n", backend, id, name,
-                       slot.address.substr(0, colon), up ? 2 : 0, admin, check ? 6 : 1, check ? 3 : 0, health, check,
+                       slot.address.substr(0, colon), up ? 2 : 0, admin, check == kChecked ? 6 : 1, check == kChecked ? 3 : 0, health, check,
                        slot.address.substr(colon + 1));
   };
   for (const auto& backend : plan.backends) {
@@ -117,7 +117,8 @@ std::string render_states(const Plan& plan, const std::map<std::string, SlotTabl
       if (slot.free()) continue;
       int admin = slot.draining ? (backend.sticky ? kMaintenance : kDrain) : 0;
       line(backend.name, i + 1, fmt::format("s{}", i + 1), slot, slot.up, admin, slot.up ? backend.rise + backend.fall - 1 : 0, kChecked);
-      line(backend.name, table->second.slots.size() + i + 1, fmt::format("o{}", i + 1), slot, true, !slot.settled ? kMaintenance : admin, 0, 0);
+      line(backend.name, table->second.slots.size() + i + 1, fmt::format("o{}", i + 1), slot, slot.settled,
+           slot.settled || admin != 0 ? admin : kDrain, slot.settled, slot.settled ? kUnchecked : kChecked);
     }
   }
   return out;

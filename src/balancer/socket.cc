@@ -5,9 +5,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <map>
 
 #include "base/strings.h"
 
@@ -25,28 +25,33 @@ struct Fd {
 };
 
 // One line of CSV; HAProxy quotes fields that hold commas or quotes.
-std::vector<std::string> csv_fields(std::string_view line) {
-  std::vector<std::string> fields(1);
-  bool quoted = false;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    char c = line[i];
-    if (c == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"') {
-      fields.back() += '"';
-      ++i;
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (c == ',' && !quoted) {
-      fields.emplace_back();
+void csv_fields(std::string_view line, std::vector<std::string>& fields) {
+  fields.clear();
+  while (true) {
+    auto& field = fields.emplace_back();
+    if (!line.starts_with('"')) {
+      auto end = line.find(',');
+      field = line.substr(0, end);
+      line.remove_prefix(std::min(end, line.size()));
     } else {
-      fields.back() += c;
+      std::size_t i = 1;
+      for (; i < line.size() && (line[i] != '"' || line.substr(i).starts_with("\"\"")); ++i) {
+        if (line[i] == '"') ++i;
+        field += line[i];
+      }
+      line.remove_prefix(std::min(i + 1, line.size()));
     }
+    if (line.empty()) return;
+    line.remove_prefix(1);
   }
-  return fields;
 }
+
+constexpr const char* kColumns[] = {"pxname", "svname", "addr", "status", "check_status", "last_chk", "check_code", "check_duration",
+                                    "check_health", "scur", "stot", "econ", "eresp", "hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx"};
 
 }  // namespace
 
-Result<std::string> command(const std::string& path, const std::string& text) {
+Result<std::string> command(const std::string& path, const std::string& text, int interrupt) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return fail(Code::InvalidArgument, "socket path {} is longer than 107 bytes", path);
@@ -66,9 +71,10 @@ Result<std::string> command(const std::string& path, const std::string& text) {
   auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kTimeoutMs);
   for (;;) {
     auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    pollfd wait{fd.value, POLLIN, 0};
-    if (left <= 0 || ::poll(&wait, 1, static_cast<int>(left)) <= 0)
+    pollfd wait[2] = {{fd.value, POLLIN, 0}, {interrupt, POLLIN, 0}};
+    if (left <= 0 || ::poll(wait, 2, static_cast<int>(left)) <= 0)
       return fail(Code::DeadlineExceeded, "HAProxy at {} did not answer within {} ms", path, kTimeoutMs);
+    if (wait[1].revents != 0) return fail(Code::Cancelled, "asking HAProxy at {} was interrupted", path);
     auto n = ::recv(fd.value, buffer, sizeof buffer, 0);
     if (n < 0) return fail(Code::Unavailable, "read from HAProxy at {}: {}", path, std::strerror(errno));
     if (n == 0) return answer;
@@ -78,26 +84,31 @@ Result<std::string> command(const std::string& path, const std::string& text) {
 
 std::vector<ServerStat> parse_stat(const std::string& csv) {
   std::vector<ServerStat> stats;
-  std::map<std::string, std::size_t> columns;
-  for (const auto& line : split(csv, '\n')) {
+  std::vector<std::string> fields;
+  std::vector<std::size_t> at;  // of kColumns
+  for (std::string_view rest = csv; !rest.empty();) {
+    auto line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
     if (line.starts_with("# ")) {
-      auto names = csv_fields(std::string_view(line).substr(2));
-      for (std::size_t i = 0; i < names.size(); ++i) columns[names[i]] = i;
+      csv_fields(line.substr(2), fields);
+      at.clear();
+      for (const auto* column : kColumns) at.push_back(static_cast<std::size_t>(std::ranges::find(fields, column) - fields.begin()));
       continue;
     }
-    if (line.empty() || columns.empty()) continue;
-    auto fields = csv_fields(line);
-    auto text = [&](const char* name) {
-      auto column = columns.find(name);
-      return column == columns.end() || column->second >= fields.size() ? std::string() : fields[column->second];
+    if (line.empty() || at.empty()) continue;
+    csv_fields(line, fields);
+    std::size_t next = 0;
+    auto text = [&] {
+      auto column = at[next++];
+      return column < fields.size() ? fields[column] : std::string();
     };
-    auto count = [&](const char* name) { return parse_number<std::uint64_t>(text(name)).value_or(0); };
-    auto number = [&](const char* name) { return parse_number<int>(text(name)).value_or(0); };
-    ServerStat stat{.backend = text("pxname"), .server = text("svname"), .address = text("addr"), .status = text("status"),
-                    .check_status = text("check_status"), .last_check = text("last_chk"), .check_code = number("check_code"),
-                    .check_duration = number("check_duration"), .check_health = number("check_health"),
-                    .sessions = number("scur"), .total = count("stot"), .connection_errors = count("econ"), .response_errors = count("eresp")};
-    for (std::size_t hundreds = 1; hundreds <= 5; ++hundreds) stat.responses[hundreds] = count(fmt::format("hrsp_{}xx", hundreds).c_str());
+    auto count = [&] { return parse_number<std::uint64_t>(text()).value_or(0); };
+    auto number = [&] { return parse_number<int>(text()).value_or(0); };
+    // Initializers are evaluated in this order, which is that of kColumns.
+    ServerStat stat{.backend = text(), .server = text(), .address = text(), .status = text(), .check_status = text(), .last_check = text(),
+                    .check_code = number(), .check_duration = number(), .check_health = number(), .sessions = number(), .total = count(),
+                    .connection_errors = count(), .response_errors = count()};
+    for (std::size_t hundreds = 1; hundreds <= 5; ++hundreds) stat.responses[hundreds] = count();
     if (stat.check_status.starts_with("* ")) stat.check_status.erase(0, 2);
     stats.push_back(std::move(stat));
   }

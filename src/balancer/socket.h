@@ -10,8 +10,9 @@
 
 namespace watari::balancer {
 
-// Unavailable when nobody listens; DeadlineExceeded when there is no whole answer within the time.
-Result<std::string> command(const std::string& socket_path, const std::string& text);
+// Unavailable when nobody listens; DeadlineExceeded when there is no whole answer within the time; Cancelled when `interrupt` became
+// readable before that.
+Result<std::string> command(const std::string& socket_path, const std::string& text, int interrupt = -1);
 
 // One server's line of `show stat`.
 struct ServerStat {

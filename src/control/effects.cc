@@ -61,24 +61,33 @@ void Control::Evaluation::tell_balancer() {
     return;
   }
   auto& state = control.state();
-  balancer::Snapshot snapshot;
-  auto collect = [](const auto& table, auto& out) {
-    table.each("", [&](const std::string&, const auto& value) { out.push_back(value); });
+  // What did not change is told as the list that was told before: the balancer need not look at it.
+  auto& snapshot = balancing;
+  auto collect = [this]<class T>(const store::Table<T>& table, balancer::Shared<T>& out) {
+    auto& told = versions_told[&table];
+    if (told == table.version() + 1) return;
+    told = table.version() + 1;
+    std::vector<T> list;
+    list.reserve(table.size());
+    table.each("", [&](const std::string&, const T& value) { list.push_back(value); });
+    out = std::move(list);
   };
   collect(state.load_balancers, snapshot.load_balancers);
   collect(state.listeners, snapshot.listeners);
   collect(state.rules, snapshot.rules);
   collect(state.target_groups, snapshot.target_groups);
   collect(state.targets, snapshot.targets);
+  snapshot.certificates.clear();
   for (const auto& listener : snapshot.listeners)
     for (const auto& arn : listener.certificates) add_certificate(arn, snapshot.certificates);
+  snapshot.namespace_of_vpc.clear();
   for (const auto& group : snapshot.target_groups) {
     if (group.vpc.empty() || snapshot.namespace_of_vpc.contains(group.vpc)) continue;
     if (auto name = vpc_namespace(group.vpc); !name.empty()) snapshot.namespace_of_vpc[group.vpc] = name;
   }
   balancing_told = version;
   auto count = ++applied;
-  control.ports_.balancer->apply(std::move(snapshot));
+  control.ports_.balancer->apply(snapshot);
   control.ports_.balancer->flush([this, count] {
     control.scheduler_.post([this, count] {
       flushed = std::max(flushed, count);

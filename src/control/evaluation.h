@@ -73,6 +73,8 @@ struct Control::Evaluation {
   std::map<std::string, std::string> namespaces;  // of VPCs
 
   std::optional<std::uint64_t> balancing_told, security_told;  // versions of the tables
+  balancer::Snapshot balancing;                       // what the balancer was told
+  std::map<const void*, std::uint64_t> versions_told;  // of the tables in it, and one more: 0 is none
   std::uint64_t applied = 0, flushed = 0;                      // counts of balancer.apply() and of those in effect
   Time flushed_at{};
   // (VPC, namespace) -> name -> addresses

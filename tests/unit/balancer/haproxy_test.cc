@@ -74,26 +74,26 @@ class HaproxyTest : public ::testing::Test {
   }
 
   void add_balancer(const std::string& name, int port, std::vector<std::string> groups) {
-    snapshot_.load_balancers.push_back({.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost"});
-    snapshot_.listeners.push_back({.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = port});
+    snapshot_.load_balancers.edit().push_back({.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost"});
+    snapshot_.listeners.edit().push_back({.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = port});
     model::Rule rule{.arn = "rule/" + name, .listener = "listener/" + name};
     for (const auto& group : groups) {
       rule.action.forward.push_back({group, group == groups.front() ? 1 : 0});
       if (std::ranges::find(snapshot_.target_groups, group, &model::TargetGroup::arn) != snapshot_.target_groups.end()) continue;
-      snapshot_.target_groups.push_back({.arn = group, .name = group, .vpc = "vpc-1",
+      snapshot_.target_groups.edit().push_back({.arn = group, .name = group, .vpc = "vpc-1",
           .health_check = {.path = "/health", .interval = 1s, .timeout = 1s, .healthy_threshold = 2, .unhealthy_threshold = 2}});
     }
-    snapshot_.rules.push_back(rule);
+    snapshot_.rules.edit().push_back(rule);
   }
 
   HttpServer& add_server(const std::string& group, const std::string& name) {
     auto port = 8000 + static_cast<int>(servers_.size());
     servers_.push_back(std::make_unique<HttpServer>(*space_, "127.0.0.1", port, name));
-    snapshot_.targets.push_back({.target_group = group, .address = "127.0.0.1", .port = port});
+    snapshot_.targets.edit().push_back({.target_group = group, .address = "127.0.0.1", .port = port});
     return *servers_.back();
   }
   model::Target& target(const HttpServer& server) {
-    for (auto& target : snapshot_.targets)
+    for (auto& target : snapshot_.targets.edit())
       if (target.port == server.port) return target;
     throw std::runtime_error("no such target");
   }
@@ -190,6 +190,33 @@ TEST_F(HaproxyTest, AnswersAsAlbDoesWhenThereIsNoTarget) {
   EXPECT_THAT(answer->body, ::testing::HasSubstr("503 Service Temporarily Unavailable"));
 }
 
+TEST_F(HaproxyTest, AnswersAsAlbDoesWhenNoTargetTakesTheConnection) {
+  auto& server = add_server("blue", "blue");
+  apply();
+  ASSERT_TRUE(becomes(server, TargetState::Healthy));
+  server.kill();
+  for (auto state : {TargetState::Healthy, TargetState::Unhealthy}) {  // ALB sends requests to unhealthy targets when there are no others
+    ASSERT_TRUE(becomes(server, state));
+    auto answer = Client(port_).get("/");
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 502);
+    EXPECT_THAT(answer->body, ::testing::HasSubstr("<h1>502 Bad Gateway</h1>"));
+    EXPECT_EQ(answer->headers["server"], "awselb/2.0");
+  }
+}
+
+TEST_F(HaproxyTest, ProbesANewTargetAtOnceHoweverLongTheInterval) {
+  for (auto& group : snapshot_.target_groups.edit()) group.health_check.interval = 300s;
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  auto& two = add_server("blue", "two");  // into a running HAProxy
+  apply();
+  EXPECT_TRUE(becomes(two, TargetState::Healthy));
+  EXPECT_TRUE(std::filesystem::exists(directory_ + "/haproxy-1.cfg")) << "there was a reload";
+  EXPECT_GT(sample(50)["two"], 10);
+}
+
 TEST_F(HaproxyTest, MovesWeightsWithoutAReloadAndWithoutAStaleAnswer) {
   auto& blue = add_server("blue", "blue");
   auto& green = add_server("green", "green");
@@ -197,12 +224,14 @@ TEST_F(HaproxyTest, MovesWeightsWithoutAReloadAndWithoutAStaleAnswer) {
   ASSERT_TRUE(becomes(blue, TargetState::Healthy) && becomes(green, TargetState::Healthy));
   EXPECT_EQ(sample(100)["blue"], 100);
   auto configuration = std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg");
-  auto& forward = snapshot_.rules.front().action.forward;
-  forward[0].weight = 90, forward[1].weight = 10;
-  apply();
+  auto weigh = [&](int blue_weight, int green_weight) {
+    auto& forward = snapshot_.rules.edit()[0].action.forward;
+    forward[0].weight = blue_weight, forward[1].weight = green_weight;
+    apply();
+  };
+  weigh(90, 10);
   EXPECT_NEAR(sample(3000)["green"], 300, 80);
-  forward[0].weight = 0;
-  apply();
+  weigh(0, 10);
   EXPECT_EQ(sample(300)["green"], 300);
   EXPECT_EQ(std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg"), configuration);
 }
@@ -211,7 +240,7 @@ TEST_F(HaproxyTest, FollowsRulesByPriorityAndAnswersFixedResponsesAndRedirects) 
   auto& blue = add_server("blue", "blue");
   auto& green = add_server("green", "green");
   auto rule = [&](int priority, model::Condition condition, model::Action action) {
-    snapshot_.rules.push_back({.arn = "rule/" + std::to_string(priority), .listener = "listener/web", .priority = priority,
+    snapshot_.rules.edit().push_back({.arn = "rule/" + std::to_string(priority), .listener = "listener/web", .priority = priority,
                                .conditions = {condition}, .action = action});
   };
   model::Action to_green{.forward = {{"green", 1}}};
@@ -288,7 +317,7 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
   EXPECT_GT(health(one).in_flight, 0);
   int before = one.requests;
   // A reload in the middle: the old worker still serves them, and they still count.
-  snapshot_.target_groups[1].health_check.path = "/";
+  snapshot_.target_groups.edit()[1].health_check.path = "/";
   apply();
   std::this_thread::sleep_for(300ms);
   EXPECT_GT(health(one).in_flight, 0);
@@ -299,7 +328,7 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
   EXPECT_TRUE(eventually([&] { return health(one).in_flight == 0; }));
   EXPECT_EQ(one.requests, before);
   one.kill();
-  std::erase_if(snapshot_.targets, [&](auto& t) { return t.port == one.port; });
+  std::erase_if(snapshot_.targets.edit(), [&](auto& t) { return t.port == one.port; });
   apply();
   std::this_thread::sleep_for(200ms);
   load.stop();
@@ -312,7 +341,7 @@ TEST_F(HaproxyTest, ReloadsUnderKeepAliveLoadWithoutAFailure) {
   ASSERT_TRUE(becomes(one, TargetState::Healthy));
   Load load(port_, 8);
   for (int i = 0; i < 12; ++i) {
-    snapshot_.target_groups[1].health_check.path = "/" + std::to_string(i);
+    snapshot_.target_groups.edit()[1].health_check.path = "/" + std::to_string(i);
     apply();
     std::this_thread::sleep_for(100ms);
   }
@@ -335,7 +364,7 @@ TEST_F(HaproxyTest, ReplacesTargetsOverAndOverWithoutAFailure) {
     apply();
     ASSERT_TRUE(eventually([&] { return health(old).state == TargetState::Draining && health(old).in_flight == 0; }));
     old.kill();
-    std::erase_if(snapshot_.targets, [&](auto& t) { return t.port == old.port; });
+    std::erase_if(snapshot_.targets.edit(), [&](auto& t) { return t.port == old.port; });
     apply();
   }
   load.stop();
@@ -394,7 +423,7 @@ TEST_F(HaproxyTest, AdoptsARunningHaproxyWithoutTouchingIt) {
   start();
   apply();
   ASSERT_TRUE(becomes(one, TargetState::Healthy));
-  snapshot_.rules.front().action.forward[0].weight = 7;
+  snapshot_.rules.edit().front().action.forward[0].weight = 7;
   auto& two = add_server("blue", "two");
   apply();
   ASSERT_TRUE(becomes(two, TargetState::Healthy));
@@ -449,7 +478,7 @@ TEST_F(HaproxyTest, CountsAnswersByTargetAndKeepsCountingAcrossAReload) {
   ASSERT_EQ(before.targets.size(), 1u);
   EXPECT_EQ(before.targets[0].port, server.port);
   EXPECT_TRUE(eventually([&] { return blue().total.latency.total() == 21; }));
-  snapshot_.target_groups[1].health_check.path = "/other";
+  snapshot_.target_groups.edit()[1].health_check.path = "/other";
   apply();  // a reload
   sample(5);
   EXPECT_TRUE(eventually([&] { return blue().total.requests == 26; }));
