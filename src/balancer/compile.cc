@@ -30,12 +30,15 @@ std::string policy_options(const std::string& name) {
 
 template <class T>
 bool equal(const T& a, const T& b) {
-  if constexpr (HasFields<T>)
-    return std::apply([&](const auto&... field) { return (equal(a.*field.member, b.*field.member) && ...); }, T::watari_fields());
-  else if constexpr (requires { typename T::value_type::second_type; } || std::is_same_v<T, std::string> || !requires { a.begin(); })
+  if constexpr (HasFields<T>) {
+    bool same = true;
+    T::watari_fields([&](std::string_view, auto member) { same = same && equal(a.*member, b.*member); });
+    return same;
+  } else if constexpr (std::is_same_v<T, std::string> || !requires { a.begin(); }) {
     return a == b;
-  else
+  } else {
     return std::ranges::equal(a, b, [](const auto& one, const auto& other) { return equal(one, other); });
+  }
 }
 
 bool differ_in_weights_only(model::Rule a, const model::Rule& b) {
