@@ -205,6 +205,24 @@ def test_waits_end_by_continue_deployment(plain):
         assert plain.until_over(deployment) == "Succeeded"
 
 
+def test_blue_is_kept_alive_until_the_next_deployment(plain):
+    def change(action):
+        plain.deploy.update_deployment_group(
+            applicationName=plain.application, currentDeploymentGroupName=plain.group, blueGreenDeploymentConfiguration={
+                "terminateBlueInstancesOnDeploymentSuccess": action, "deploymentReadyOption": {"actionOnTimeout": "CONTINUE_DEPLOYMENT"}})
+
+    before = set(plain.ecs.list_tasks(serviceName="cd")["taskArns"])
+    change({"action": "KEEP_ALIVE"})
+    deployment = plain.create("beside")
+    assert plain.until_over(deployment) == "Succeeded" and plain.serving() == {"beside"}
+    kept = set(plain.ecs.list_tasks(serviceName="cd")["taskArns"])
+    assert before < kept and len(kept) == 4
+    change({"action": "TERMINATE", "terminationWaitTimeInMinutes": 0})
+    assert plain.until_over(plain.create("instead")) == "Succeeded" and plain.serving() == {"instead"}
+    plain.until(lambda: len(plain.ecs.list_tasks(serviceName="cd")["taskArns"]) == 2)
+    assert not before & set(plain.ecs.list_tasks(serviceName="cd")["taskArns"])
+
+
 def test_a_daemon_killed_in_the_middle_goes_on(plain, server):
     load = plain.load()
     deployment = plain.create("survived", deploymentConfigName="CodeDeployDefault.ECSLinear10PercentEvery1Minutes")

@@ -146,6 +146,42 @@ def test_a_pause_waits_for_somebody(server, ecs, network):
     remove(ecs, "waits")
 
 
+def test_green_is_tried_at_the_test_listener_before_it_has_production_traffic(server, ecs, network):
+    balanced = Balanced(server, "tried")
+    test_url = balanced.add_test_listener()
+    entry = balanced.load_balancers(True)[0]
+    entry["advancedConfiguration"]["testListenerRule"] = balanced.test_rule
+    ecs.create_service(serviceName="tried", taskDefinition=register(ecs, "tried", web("v1"), **PORTS), desiredCount=1, networkConfiguration=network,
+                       loadBalancers=[entry], deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
+    assert wait_for_deployment(ecs, "tried")["status"] == "SUCCESSFUL"
+    pause = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
+    for version, action in (("v2", "ROLLBACK"), ("v3", "CONTINUE")):
+        ecs.update_service(service="tried", taskDefinition=register(ecs, "tried", web(version), **PORTS), deploymentConfiguration={"lifecycleHooks": [pause]})
+        hook = until(lambda: paused(ecs, "tried"))[0]
+        assert requests.get(test_url, timeout=5).text == version + "\n"
+        assert requests.get(balanced.url, timeout=5).text == "v1\n"
+        ecs.continue_service_deployment(serviceDeploymentArn=newest(ecs, "tried")["serviceDeploymentArn"], hookId=hook["hookId"], action=action)
+        assert wait_for_deployment(ecs, "tried")["status"] == ("SUCCESSFUL" if action == "CONTINUE" else "ROLLBACK_SUCCESSFUL")
+        served = "v3\n" if action == "CONTINUE" else "v1\n"
+        assert requests.get(balanced.url, timeout=5).text == served and requests.get(test_url, timeout=5).text == served
+    remove(ecs, "tried")
+
+
+def test_tags_set_a_deadline_and_a_faster_clock(server, ecs, network):
+    # A day of bake time is two seconds for this service: 60 times by the server's clock, 720 times by its own.
+    balanced = blue_green(server, ecs, network, "tagged", tags=[{"key": "watari:timeScale", "value": "720"}], healthCheckGracePeriodSeconds=3600)
+    ecs.update_service(service="tagged", taskDefinition=register(ecs, "tagged", web("v2"), **PORTS), deploymentConfiguration={"bakeTimeInMinutes": 1440})
+    assert wait_for_deployment(ecs, "tagged")["status"] == "SUCCESSFUL"
+    arn = ecs.describe_services(services=["tagged"])["services"][0]["serviceArn"]
+    ecs.tag_resource(resourceArn=arn, tags=[{"key": "watari:timeout", "value": "5s"}])
+    # Within its grace period this one may be unhealthy for as long as it likes; the deadline ends it.
+    ecs.update_service(service="tagged", taskDefinition=register(ecs, "tagged", "sleep 1000", **PORTS))
+    failed = wait_for_deployment(ecs, "tagged")
+    assert failed["status"] == "ROLLBACK_SUCCESSFUL" and "it was not done after 5 s" in failed["statusReason"], failed
+    assert requests.get(balanced.url, timeout=5).text == "v2\n"
+    remove(ecs, "tagged")
+
+
 def test_a_migration_runs_exactly_once_whatever_is_killed(server, network):
     chance = random.Random(7)
     ecs = server.client("ecs")

@@ -52,6 +52,14 @@ class Balanced:
         """For a CodeDeploy deployment group."""
         return {"targetGroups": [{"name": f"{self.name}-blue"}, {"name": f"{self.name}-green"}], "prodTrafficRoute": {"listenerArns": [self.listener]}}
 
+    def add_test_listener(self):
+        """The URL at which a new revision can be tried before it has production traffic."""
+        port = free_port()
+        made = self.elb.create_listener(LoadBalancerArn=self.balancer["LoadBalancerArn"], Protocol="HTTP", Port=port,
+                                        DefaultActions=[{"Type": "forward", "TargetGroupArn": self.groups[0]}])["Listeners"][0]["ListenerArn"]
+        self.test_listener, self.test_rule = made, self.elb.describe_rules(ListenerArn=made)["Rules"][0]["RuleArn"]
+        return f"http://{self.balancer['DNSName']}:{port}/"
+
     def load_balancers(self, blue_green):
         entry = {"targetGroupArn": self.groups[0], "containerName": "app", "containerPort": self.container_port}
         if blue_green:
@@ -118,10 +126,8 @@ class Application:
             healthCheckGracePeriodSeconds=30, tags=list(tags))
         self.pair = self.balanced.pair()
         if test_listener:
-            self.test_port = free_port()
-            made = self.elb.create_listener(LoadBalancerArn=self.balanced.balancer["LoadBalancerArn"], Protocol="HTTP", Port=self.test_port,
-                                            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.balanced.groups[0]}])
-            self.pair["testTrafficRoute"] = {"listenerArns": [made["Listeners"][0]["ListenerArn"]]}
+            self.test_url = self.balanced.add_test_listener()
+            self.pair["testTrafficRoute"] = {"listenerArns": [self.balanced.test_listener]}
         self.application, self.group = f"AppECS-default-{name}", f"DgpECS-default-{name}"
         self.deploy.create_application(applicationName=self.application, computePlatform="ECS")
         self.deploy.create_deployment_group(
