@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 #include <tuple>
+#include <unordered_set>
 
 #include "base/digest.h"
 #include "base/strings.h"
@@ -219,6 +219,7 @@ class Copier {
   Result<void> copy(const Source& source, const std::string& to) {
     TRY(auto items, Lister(source, stop_).list());
     copies_.clear();
+    own_.clear();
     index_ = nullptr;
     if (options_.contexts)
       if (auto found = place_in(*options_.contexts, source.path)) std::tie(index_, place_) = *found;
@@ -249,9 +250,11 @@ class Copier {
   // What is there now: what this copy made hides what was there before. Nothing is looked for below a directory that was made here and
   // had no forerunner.
   std::optional<struct stat> find(const std::string& path) {
+    auto parent = parent_of(path);
+    if (own_.contains(parent)) return std::nullopt;  // a source has every name once
     struct stat info{};
     if (::lstat((target_.upper / path).c_str(), &info) == 0) return info;
-    if (target_.view == target_.upper || fresh_.contains(parent_of(path))) return std::nullopt;
+    if (target_.view == target_.upper || fresh_.contains(parent)) return std::nullopt;
     if (::lstat((target_.view / path).c_str(), &info) == 0) return info;
     return std::nullopt;
   }
@@ -282,6 +285,7 @@ class Copier {
     if (::mkdir((target_.upper / path).c_str(), 0755) != 0) return sys::fail_errno("make directory /" + path);
     fresh_.insert(path);
     up_.insert(path);
+    own_.insert(path);
     return {};
   }
 
@@ -306,8 +310,13 @@ class Copier {
     if (!options_.contexts || (options_.epoch && info.st_mtime > *options_.epoch)) return false;
     auto to = target_.upper / path;
     const auto* known = index_ ? index_->find(item.path.empty() ? place_ : below(place_, item.path)) : nullptr;
-    if (known && options_.made) options_.made->insert_or_assign(path, known->content);
-    if (known && options_.earlier && from_earlier(info, known->content, path)) return true;
+    if (known && known->first_name) {
+      auto owner = owner_.value_or(Owner{info.st_uid, info.st_gid});
+      auto mode = mode_ ? mode_->of(info.st_mode) : info.st_mode & 07777;
+      auto text = fmt::format("{:o} {}:{} {}{}", mode, owner.uid, owner.gid, info.st_mtime, known->content);
+      if (options_.earlier && from_earlier(text, path)) return true;
+      if (options_.made) options_.made->insert_or_assign(path, std::move(text));
+    }
     bool same = index_ && !mode_ && owner_.value_or(Owner{info.st_uid, info.st_gid}) == Owner{info.st_uid, info.st_gid};
     struct stat now{};
     if (!same || info.st_nlink != 1 || ::link(item.from.c_str(), to.c_str()) != 0) return false;
@@ -317,17 +326,13 @@ class Copier {
     return false;
   }
 
-  bool from_earlier(const struct stat& info, const std::string& content, const std::string& path) {
+  // Layers never change: what their contents say of a file is so.
+  bool from_earlier(const std::string& text, const std::string& path) {
     auto found = options_.earlier->contents.find(path);
-    if (found == options_.earlier->contents.end() || found->second != content) return false;
-    auto from = options_.earlier->directory / path;
-    auto owner = owner_.value_or(Owner{info.st_uid, info.st_gid});
-    auto mode = mode_ ? mode_->of(info.st_mode) : info.st_mode & 07777;
-    struct stat old{};
-    bool same = ::lstat(from.c_str(), &old) == 0 && S_ISREG(old.st_mode) && (old.st_mode & 07777) == mode && owner == Owner{old.st_uid, old.st_gid} &&
-                old.st_mtim.tv_sec == info.st_mtim.tv_sec && old.st_mtim.tv_nsec == info.st_mtim.tv_nsec;
-    // Names of one file in the earlier layer need not be that in this one.
-    return same && taken_.insert({old.st_dev, old.st_ino}).second && ::link(from.c_str(), (target_.upper / path).c_str()) == 0;
+    if (found == options_.earlier->contents.end() || found->second != text) return false;
+    if (::link((options_.earlier->directory / path).c_str(), (target_.upper / path).c_str()) != 0) return false;
+    if (options_.made) options_.made->insert_or_assign(path, text);
+    return true;
   }
 
   Result<void> copy_file(const Item& item, const std::string& path) {
@@ -404,8 +409,8 @@ class Copier {
   const CopyTarget& target_;
   const CopyOptions& options_;
   const StopSignal& stop_;
-  std::set<std::string> fresh_, up_;  // directories that were not there before; those that are in `upper`
-  std::set<std::pair<dev_t, ino_t>> taken_;
+  // Directories: that were not there before this copy; that are in `upper`; that the source at hand made.
+  std::unordered_set<std::string> fresh_, up_, own_;
   const ContextIndex* index_ = nullptr;  // of the context that the source is in
   std::string place_;                    // the source in it
   std::optional<Owner> owner_;

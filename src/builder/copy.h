@@ -51,7 +51,8 @@ struct CopyTarget {
   std::filesystem::path view, upper;
 };
 
-// What the regular files of a layer hold, by their paths in it: ContextIndex::Entry::content.
+// What the regular files of a layer are, by their paths in it: "644 0:0 <mtime> <sha256>", then attributes. Of files that have one name
+// in their context, or their first.
 using LayerContents = std::unordered_map<std::string, std::string>;
 struct EarlierLayer {
   std::filesystem::path directory;
