@@ -12,6 +12,7 @@
 #include "aws/ecs/hook_calls.h"
 #include "aws/api.h"
 #include "aws/cloudwatch/action_calls.h"
+#include "aws/docker.h"
 #include "aws/watari/contexts.h"
 #include "balancer/start.h"
 #include "base/log.h"
@@ -264,6 +265,7 @@ class Host {
     sweep_images();
     server_->route_stream("/v2", registry_->handler());
     server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, *credentials_));
+    for (const auto& prefix : aws::docker_prefixes()) server_->route_stream(prefix, aws::make_docker_api(*builder_, *images_, *credentials_));
     if (auto* terminals = dynamic_cast<engine::Terminals*>(engine_.get()))
       server_->route_websocket(std::string(engine::Sessions::kPath), terminals->sessions().handler());
     server_->route("/", aws::make_api(platform_, *credentials_));

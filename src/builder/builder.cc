@@ -164,7 +164,7 @@ Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scrat
   for (const auto& note : plan->notes) record.line(0, note);
   TRY(auto epoch, epoch_of(request.build_args));
   BuildGroup group(options_.group + record.id(), request.limits);
-  BuildSecrets secrets{request.secrets, request.agents};
+  BuildSecrets secrets{request.secrets, request.agents, request.docker_host, request.docker_config};
   ExecutorOptions options{.contexts = inputs.contexts, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
                           .secrets = secrets, .epoch = epoch, .group = group,
                           .name = request.tags.empty() ? "" : split(request.tags[0], ':')[0], .runtime = options_.runtime,

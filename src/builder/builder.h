@@ -31,6 +31,8 @@ struct BuildRequest {
   std::map<std::string, std::string> contexts;
   std::map<std::string, std::string> secrets;  // values by id; kept in memory only
   std::map<std::string, std::string> agents;   // ssh agents' sockets on this host, by id
+  // With both set, RUN steps have a DOCKER_HOST and a DOCKER_CONFIG directory with this config.json, which is a secret.
+  std::string docker_host, docker_config;
   BuildLimits limits;
   bool no_cache = false;
   bool check = false;  // only look at the Dockerfile: warnings and errors, nothing is built

@@ -17,6 +17,7 @@ using codec::Json;
 namespace {
 
 constexpr std::string_view kAgentSocket = "/run/buildkit/ssh_agent.0";
+constexpr std::string_view kDockerConfig = "/run/watari/docker";
 
 // One lock for every cache directory of this process.
 std::mutex& lock_of(const std::string& name) {
@@ -136,7 +137,20 @@ Result<void> StageBuild::prepare_agent(const RunMount& wanted, Mounts& mounts) {
   return {};
 }
 
+// `docker login` writes there, for this step.
+void StageBuild::prepare_docker(Mounts& mounts) {
+  const auto& secrets = shared_.secrets;
+  if (secrets.docker_host.empty()) return;
+  mounts.environment["DOCKER_HOST"] = secrets.docker_host;
+  mounts.environment["DOCKER_CONFIG"] = kDockerConfig;
+  mounts.targets.emplace_back(kDockerConfig);
+  mounts.description.push(Json::object({{"docker", Json(true)}}));
+  auto config = codec::parse_json(secrets.docker_config);
+  for (const auto& [name, value] : config ? (*config)["HttpHeaders"].as_object() : Json::Object()) mounts.hidden.push_back(value.as_string().substr(value.as_string().rfind(' ') + 1));
+}
+
 Result<void> StageBuild::prepare_mounts(const std::vector<RunMount>& wanted, const fs::path& scratch, Mounts& mounts) {
+  prepare_docker(mounts);
   for (const auto& mount : wanted) {
     auto target = in_workdir(mount.target);
     if (!mount.target.empty() && clean_path(target).empty()) return fail(Code::InvalidArgument, "--mount target={} is the root; expected a path below it", mount.target);
@@ -156,7 +170,9 @@ Result<void> StageBuild::prepare_mounts(const std::vector<RunMount>& wanted, con
 
 // Secrets and agents' sockets on a tmpfs that only this thread and its step see. Unmounted with the thread's namespace.
 Result<void> StageBuild::mount_private(const fs::path& scratch, Mounts& mounts) {
-  if (mounts.secrets.empty() && mounts.agents.empty()) return {};
+  const auto& secrets = shared_.secrets;
+  bool docker = !secrets.docker_host.empty();
+  if (mounts.secrets.empty() && mounts.agents.empty() && !docker) return {};
   auto directory = scratch / "private";
   fs::create_directories(directory);
   TRY_VOID(sys::mount_tmpfs(directory, "mode=0755,size=16m"));
@@ -168,6 +184,11 @@ Result<void> StageBuild::mount_private(const fs::path& scratch, Mounts& mounts) 
     if (::chmod(file.c_str(), wanted.mode.value_or(0400)) != 0 || ::chown(file.c_str(), wanted.uid, wanted.gid) != 0)
       return sys::fail_errno("prepare a secret");
     mounts.binds.push_back({file, in_workdir(wanted.target), true});
+  }
+  if (docker) {
+    fs::create_directory(directory / "docker");
+    std::ofstream(directory / "docker" / "config.json", std::ios::binary) << secrets.docker_config;
+    mounts.binds.push_back({directory / "docker", std::string(kDockerConfig), false});
   }
   for (const auto& [wanted, agent] : mounts.agents) {
     auto socket = directory / std::to_string(number++);

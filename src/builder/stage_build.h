@@ -44,6 +44,7 @@ struct StageState {
 struct BuildSecrets {
   std::map<std::string, std::string> values;  // by id
   std::map<std::string, std::string> agents;  // ssh agents: id to the socket's path on this host
+  std::string docker_host, docker_config;
 };
 
 // What all stages of a build share. Owned by the executor, outlives its stages.
@@ -112,6 +113,7 @@ class StageBuild {
   Result<void> run_command(const Instruction& instruction);
   struct Mounts;  // of a RUN, ready to be bound
   Result<void> prepare_mounts(const std::vector<RunMount>& wanted, const std::filesystem::path& scratch, Mounts& mounts);
+  void prepare_docker(Mounts& mounts);
   Result<void> prepare_bind(const RunMount& wanted, const std::filesystem::path& scratch, Mounts& mounts);
   Result<void> prepare_cache(const RunMount& wanted, Mounts& mounts);
   Result<void> prepare_secret(const RunMount& wanted, Mounts& mounts);

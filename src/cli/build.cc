@@ -24,7 +24,7 @@ struct Options : Common {
   std::string target, memory;
   double cpus = 0;
   std::int64_t timeout = 0;
-  bool no_cache = false, explain = false, quiet = false, check = false;
+  bool no_cache = false, explain = false, docker = false, quiet = false, check = false;
 };
 
 Result<std::string> read_text(const fs::path& file) {
@@ -118,7 +118,7 @@ Result<std::int64_t> mebibytes(const std::string& text) {
 
 Result<ImageBuild> request_of(const Options& options) {
   ImageBuild build{.context = options.directory, .target = options.target, .tags = options.tags, .timeout_seconds = options.timeout,
-                   .cpus = options.cpus, .no_cache = options.no_cache, .check = options.check};
+                   .cpus = options.cpus, .no_cache = options.no_cache, .check = options.check, .docker = options.docker};
   TRY_VOID(find_dockerfile(options, build));
   if (const char* epoch = std::getenv("SOURCE_DATE_EPOCH")) build.args["SOURCE_DATE_EPOCH"] = epoch;
   for (const auto& arg : options.args) {
@@ -200,6 +200,7 @@ void add_build(CLI::App& app, Run& run) {
   verb->add_option("--timeout", options->timeout, "Seconds after which a RUN step is ended (default: 3600)");
   verb->add_flag("--check", options->check, "Look at the Dockerfile only: warnings and errors, nothing is built");
   verb->add_flag("--no-cache", options->no_cache, "Run every step again");
+  verb->add_flag("--docker", options->docker, "Let a docker command in RUN steps speak to this server: build, tag, push, pull, login, images, inspect");
   verb->add_flag("--explain", options->explain, "Say why each step came from the cache or not");
   verb->add_flag("-q,--quiet", options->quiet, "Print the image's digest only");
   add_common(*verb, *options);

@@ -125,6 +125,7 @@ Result<Json> build_image(Client& client, const ImageBuild& build, const OnProgre
   if (!build.target.empty()) request.set("target", build.target);
   if (build.no_cache) request.set("noCache", true);
   if (build.check) request.set("check", true);
+  if (build.docker) request.set("docker", true);
   if (build.memory_mib > 0) request.set("memoryMiB", build.memory_mib);
   if (build.cpus > 0) request.set("cpus", build.cpus);
   if (build.timeout_seconds > 0) request.set("timeoutSeconds", build.timeout_seconds);

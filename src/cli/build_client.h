@@ -24,7 +24,7 @@ struct ImageBuild {
   std::map<std::string, std::string> secrets, agents;  // values and sockets by id
   std::int64_t memory_mib = 0, timeout_seconds = 0;    // 0: the server's default
   double cpus = 0;
-  bool no_cache = false, check = false;
+  bool no_cache = false, check = false, docker = false;
 };
 
 // Gets every answer of GetBuild: steps with their states, and the new log lines.

@@ -4,6 +4,7 @@
 #include "aws/gen/watari/start_base_build.h"
 #include "aws/gen/watari/start_build.h"
 #include "aws/gen/watari/stop_build.h"
+#include "aws/docker.h"
 #include "builder/builder.h"
 
 namespace watari::aws::watari {
@@ -67,6 +68,10 @@ Result<StartBuildResponse> start_build(Call& call, const StartBuildRequest& requ
   wanted.secrets = request.secrets;
   wanted.agents = request.sshAgents;
   TRY(wanted.limits, named(limits_of(request)));
+  if (request.docker.value_or(false)) {
+    wanted.docker_host = "tcp://" + call.platform.endpoint;
+    wanted.docker_config = docker_config(*call.platform.credentials, call.now + Seconds(12 * 3600));
+  }
   wanted.check = request.check.value_or(false);
   wanted.context_id = request.contextId;
   wanted.dockerfile = request.dockerfile.value_or("Dockerfile");
