@@ -24,6 +24,7 @@
 #include "control/images.h"
 #include "engine/local/local_engine.h"
 #include "engine/sessions.h"
+#include "engine/volumes.h"
 #include "logs/store.h"
 #include "net/authority.h"
 #include "net/server.h"
@@ -167,6 +168,8 @@ class Host {
     pool_.post([this] {
       registry::expire_images(*images_, clock_.now());
       prune_images();
+      // What a server that was killed had put aside and not erased yet.
+      if (auto erased = engine::erase_volumes_aside(root_->path); !erased) log::warn("{}", erased.error().message);
     });
     loop_.after(kEvery, [this] { sweep_images(); });
   }

@@ -116,6 +116,8 @@ def test_everything_goes_but_the_data_and_other_applications(server, app, other)
 def test_data_is_found_again_until_it_is_erased(server, app):
     busy = server.watari("volumes", "rm", "shop-production-data", check=False)
     assert busy.returncode == 1 and "is used by" in busy.stderr
+    for name in ("nothing", "..", ".removed", "../../master.key"):
+        assert server.watari("volumes", "rm", name, check=False).stderr == f"watari: watari DeleteVolume: there is no volume {name} (ResourceNotFoundException)\n"
     app.down("--yes")
     (server.root / "volumes/123456789012/ap-northeast-1/shop-production-data/data/since").write_text("long ago\n")
     app.up()
@@ -138,6 +140,18 @@ def test_one_service_that_left_the_file(server, app):
     assert {arn.rsplit("/", 1)[1] for arn in ecs.list_services(cluster="shop-production")["serviceArns"]} == {"shop-production-web", "shop-production-worker"}
     assert ecs.list_task_definitions(familyPrefix="shop-production-old")["taskDefinitionArns"] == []
     assert app.served() == "shop"
+
+
+def test_a_volume_that_was_being_erased_when_the_server_was_killed_is_erased_by_the_next(server):
+    server.kill()
+    left = server.root / "volumes/.removed/0123456789abcdef/data"
+    left.mkdir(parents=True)
+    (left / "secret").write_text("x")
+    server.start()
+    deadline = time.monotonic() + 60
+    while left.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("after", [0.05, 0.3, 0.8])
