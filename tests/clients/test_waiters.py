@@ -1,4 +1,5 @@
-"""What scripts wait with: boto3's waiters and `aws … wait`, also for things that will never come; and the GitHub action through CodeDeploy."""
+"""What scripts wait with: boto3's waiters and `aws … wait`, also for things that will never come; and the GitHub action and
+CircleCI's orb through CodeDeploy."""
 
 import hashlib
 import json
@@ -108,6 +109,36 @@ def test_github_action_through_codedeploy(server, app):
     deploy.stop_deployment(deploymentId=stopped, autoRollbackEnabled=True)
     gives_up(deploy, "deployment_successful", deploymentId=stopped)
     assert app.served() == "action"
+
+
+# -- CircleCI's aws-ecs orb (v8): update_bluegreen_service_via_task_def.sh -----------------------------------------------------------
+
+
+def orb(server, definition):
+    """AppSpec in JSON with a whole number as version, and a capacity provider in it."""
+    spec = {"version": 1, "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {
+        "TaskDefinition": definition, "LoadBalancerInfo": {"ContainerName": "app", "ContainerPort": 8000},
+        "CapacityProviderStrategy": [{"CapacityProvider": "FARGATE", "Base": 1, "Weight": 1}]}}}]}
+    revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": json.dumps(spec)}}
+    return server.aws("deploy", "create-deployment", "--application-name", "AppECS-default-awaited", "--deployment-group-name", "DgpECS-default-awaited",
+                      "--deployment-config-name", "CodeDeployDefault.ECSAllAtOnce", "--revision", json.dumps(revision), "--query", "deploymentId")
+
+
+def test_circleci_orb_through_codedeploy(server, app):
+    app.keep_blue("awaited", 0)
+    definition = app.ecs.register_task_definition(**app.task_definition("orb"))["taskDefinition"]["taskDefinitionArn"]
+    deployment = orb(server, definition)
+    app.until_served("orb")
+    server.aws("deploy", "wait", "deployment-successful", "--deployment-id", deployment)
+    assert server.aws("deploy", "get-deployment", "--deployment-id", deployment, "--query", "deploymentInfo.status") == "Succeeded"
+    # When the orb's time is over: stop-deployment with --auto-rollback-enabled.
+    app.keep_blue("awaited", 60)
+    stopped = orb(server, app.ecs.register_task_definition(**app.task_definition("late"))["taskDefinition"]["taskDefinitionArn"])
+    app.until_served("late")
+    server.aws("deploy", "stop-deployment", "--deployment-id", stopped, "--auto-rollback-enabled")
+    info = server.aws("deploy", "get-deployment", "--deployment-id", stopped)["deploymentInfo"]
+    assert info["rollbackInfo"]["rollbackDeploymentId"]
+    app.until_served("orb")
 
 
 def test_what_codedeploy_deploys_nobody_else_does_and_it_is_said_in_aws_s_words(app):
