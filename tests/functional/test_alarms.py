@@ -1,5 +1,6 @@
 """Alarms end deployments: 5xx of a new revision, counted by the load balancer, trips a CloudWatch alarm, and the release is taken back."""
 
+import datetime
 import pathlib
 import sys
 import threading
@@ -11,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from busybox_image import make_layout, push  # noqa: E402
 from server import Server  # noqa: E402
-from services import Application, Balanced, register, shop, until, wait, wait_for_deployment  # noqa: E402
+from services import Application, Balanced, newest, register, shop, until, wait, wait_for_deployment  # noqa: E402
 
 PORTS = {"portMappings": [{"containerPort": 8080}]}
 # Our own verdict on a revision would be faster than any alarm.
@@ -53,11 +54,6 @@ def alarm_on(server, name, namespace, **dimensions):
         AlarmName=name, Namespace=namespace, MetricName="HTTPCode_Target_5XX_Count", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=3,
         Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()], ComparisonOperator="GreaterThanOrEqualToThreshold",
         TreatMissingData="notBreaching")
-
-
-def newest(ecs, service):
-    arn = ecs.list_service_deployments(service=service)["serviceDeployments"][0]["serviceDeploymentArn"]
-    return ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
 
 
 STRATEGIES = {
@@ -126,7 +122,30 @@ def test_an_alarm_stops_codedeploy_and_it_goes_back(server):
         info = app.until_status(deployment, "Stopped", "Failed", "Succeeded")
         assert info["status"] == "Stopped" and info["errorInformation"]["code"] == "ALARM_ACTIVE" and "rollbackInfo" not in info
     app.until(lambda: requests.get(app.balanced.url + "cgi-bin/shop", timeout=5).text == "v1\n")
+    check_metrics(watch, app.balanced)
     app.remove()
+
+
+def check_metrics(watch, balanced):
+    """What the load balancer counted, under AWS's names."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    balancer = {"Name": "LoadBalancer", "Value": balanced.balancer["LoadBalancerArn"].split(":loadbalancer/")[1]}
+    blue = {"Name": "TargetGroup", "Value": balanced.groups[0].rsplit(":", 1)[1]}
+
+    def total(metric, *dimensions, stat="Sum"):
+        results = watch.get_metric_data(
+            MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": metric, "Dimensions": list(dimensions)},
+                                                          "Period": 3600, "Stat": stat}}],
+            StartTime=now - datetime.timedelta(hours=1), EndTime=now + datetime.timedelta(minutes=1))["MetricDataResults"]
+        return sum(results[0]["Values"])
+
+    assert total("RequestCount", balancer) > total("RequestCount", balancer, blue) > 0
+    assert total("HTTPCode_Target_5XX_Count", balancer) >= 3 and total("HTTPCode_Target_5XX_Count", balancer, blue) == 0
+    assert total("HTTPCode_Target_2XX_Count", balancer, blue) > 0
+    assert 0 < total("TargetResponseTime", balancer, stat="p50") <= total("TargetResponseTime", balancer, stat="p99")
+    assert total("HealthyHostCount", balancer, blue, stat="Maximum") >= 1 and total("UnHealthyHostCount", balancer, blue, stat="Maximum") == 0
+    revisions = watch.list_metrics(Namespace="Watari/ECS", MetricName="RequestCount", Dimensions=[{"Name": "ServiceName", "Value": "cdalarm"}, {"Name": "RevisionId"}])
+    assert len(revisions["Metrics"]) >= 2, "one for each revision that answered"
 
 
 def test_an_alarm_that_went_off_ends_its_deployment_also_when_the_daemon_dies_then(server, network):
@@ -159,7 +178,6 @@ def test_what_tasks_take_is_measured(server, network):
     dimensions = [{"Name": "ClusterName", "Value": "default"}, {"Name": "ServiceName", "Value": "busy"}]
     for metric in ("MemoryUtilization", "CPUUtilization"):
         until(lambda: [one for one in watch.list_metrics(Namespace="AWS/ECS", MetricName=metric)["Metrics"] if one["Dimensions"] == dimensions], 60)
-    import datetime
     now = datetime.datetime.now(datetime.timezone.utc)
     got = watch.get_metric_statistics(Namespace="AWS/ECS", MetricName="CPUUtilization", Dimensions=dimensions, Period=300, Statistics=["Maximum"],
                                       StartTime=now - datetime.timedelta(minutes=10), EndTime=now + datetime.timedelta(minutes=5))["Datapoints"]

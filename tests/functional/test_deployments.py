@@ -14,7 +14,7 @@ import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from services import Balanced, register, until, wait, wait_for_deployment, web  # noqa: E402
+from services import Balanced, newest, register, until, wait, wait_for_deployment, web  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
 PORTS = {"portMappings": [{"containerPort": 8080}]}
@@ -51,11 +51,6 @@ class Hooks:
     def __exit__(self, *_):
         self.http.shutdown()
         self.http.server_close()
-
-
-def newest(ecs, service):
-    arn = ecs.list_service_deployments(service=service)["serviceDeployments"][0]["serviceDeploymentArn"]
-    return ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
 
 
 def paused(ecs, service):

@@ -10,7 +10,7 @@ import requests
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from load import Load  # noqa: E402
-from services import Application, Balanced, register, until, wait, wait_for_deployment  # noqa: E402
+from services import Application, Balanced, newest, register, until, wait, wait_for_deployment  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
 PORTS = {"portMappings": [{"containerPort": 8080}, {"containerPort": 9090}]}
@@ -20,11 +20,6 @@ def two(version, admin="index.html"):
     """A shop on 8080 and its administration on 9090."""
     return (f"mkdir -p /tmp/www /tmp/admin && echo {version} > /tmp/www/index.html && echo {version} admin > /tmp/admin/{admin} && "
             "httpd -p 9090 -h /tmp/admin && exec httpd -f -p 8080 -h /tmp/www")
-
-
-def newest(ecs, service):
-    arn = ecs.list_service_deployments(service=service)["serviceDeployments"][0]["serviceDeploymentArn"]
-    return ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
 
 
 def served(*places):

@@ -96,6 +96,11 @@ def wait_for_deployment(ecs, service, seconds=90):
     raise AssertionError(f"{deployment} {ecs.describe_services(services=[service])['services'][0]['events'][:10]}")
 
 
+def newest(ecs, service):
+    arn = ecs.list_service_deployments(service=service)["serviceDeployments"][0]["serviceDeploymentArn"]
+    return ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+
+
 def shop(version, status):
     """A page that is always healthy, and /cgi-bin/shop, which answers with this status."""
     script = f"#!/bin/sh\\necho Status: {status}\\necho\\necho {version}\\n"
