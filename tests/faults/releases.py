@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Releases under constant load, with faults drawn from a seed. No request may fail, but for those that sat in a killed HAProxy and those
-that an application answered which exits by itself after it was healthy.
+"""Releases under constant load, with faults drawn from a seed. No request may fail, but for those that sat in a killed HAProxy, answers
+that a killed process had begun, and those of an application which exits by itself after it was healthy.
 
     tests/faults/releases.py --releases 500 [--seed 7] [--rate 40] [--services 4]
 
@@ -174,14 +174,13 @@ class Round:
     def kill_haproxy(self, chance):
         # Daemon and HAProxy dead at once: nobody would be left to start another.
         with self.world.lock:
-            os.kill(chance.choice(processes_of(self.world.root_id, "haproxy")), signal.SIGKILL)
-            self.world.haproxy_kills.append(time.monotonic())
+            self.world.kill(chance.choice(processes_of(self.world.root_id, "haproxy")), self.world.haproxy_kills)
             time.sleep(0.5)
 
     def kill_task(self, chance):
         task = chance.choice([task for task in self.site.tasks() if task["lastStatus"] == "RUNNING"])
         pids = processes_of(task["taskArn"].rsplit("/", 1)[1], "httpd")
-        os.kill(chance.choice(pids), signal.SIGKILL)
+        self.world.kill(chance.choice(pids), self.world.task_kills)
 
     def stop_task(self, chance):
         task = chance.choice([task for task in self.site.tasks() if task["lastStatus"] == "RUNNING"])
@@ -210,7 +209,13 @@ class World:
     def __init__(self, server, tell):
         self.server, self.tell, self.lock = server, tell, threading.Lock()
         self.root_id = (server.root / "root-id").read_text().strip()
-        self.haproxy_kills, self.counts = [], collections.Counter()
+        self.haproxy_kills, self.task_kills, self.counts = [], [], collections.Counter()
+
+    def kill(self, pid, kills):
+        """kill -9. When exactly it was is not known here, only between which two moments."""
+        before = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        kills.append((before, time.monotonic()))
 
     def kill_daemon(self, pause):
         with self.lock:
@@ -233,7 +238,12 @@ class World:
     def in_killed_haproxy(self, failure):
         """Its connection was opened before a kill, and failed after it."""
         opened, _, failed = failure[:3]
-        return any(opened - 0.05 <= kill <= failed for kill in self.haproxy_kills)
+        return any(before <= failed and opened - 0.05 <= after for before, after in self.haproxy_kills)
+
+    def in_killed_task(self, failure):
+        """The killed process had begun to answer it: the head of the answer was on its way to the client, so nobody else can answer."""
+        _, began, failed, kind = failure[:4]
+        return kind.startswith("IncompleteRead") and any(before <= failed and began <= after for before, after in self.task_kills)
 
 
 def of_application(site, failure):
@@ -279,11 +289,14 @@ def run(releases, seed, services=4, rate=40, faults=FAULTS, strategies=STRATEGIE
             thread.join()
         loads = [site.load.stop() for site in sites]
         failures = [failure + (site.name,) for site in sites for failure in site.load.failed_requests if not of_application(site, failure)]
-        wrong = [failure for failure in failures if not world.in_killed_haproxy(failure)]
+        in_haproxy = [failure for failure in failures if world.in_killed_haproxy(failure)]
+        in_task = [failure for failure in failures if failure not in in_haproxy and world.in_killed_task(failure)]
+        wrong = [failure for failure in failures if failure not in in_haproxy and failure not in in_task]
         if wrong or errors:
             pathlib.Path(tempfile.gettempdir(), f"watari-faults-{seed}.log").write_text(server.log_text())
         return {"seed": seed, "releases": releases - left[0], "seconds": round(time.monotonic() - began), "requests": sum(l["requests"] for l in loads),
-                "failed": len(wrong), "lost_in_killed_haproxy": len(failures) - len(wrong), "haproxy_kills": len(world.haproxy_kills),
+                "failed": len(wrong), "lost_in_killed_haproxy": len(in_haproxy), "haproxy_kills": len(world.haproxy_kills),
+                "cut_short_in_killed_tasks": len(in_task), "task_kills": len(world.task_kills),
                 "faults": dict(world.counts), "outcomes": dict(outcomes), "errors": errors,
                 "first_failures": [{"at_s": round(f[1] - began, 2), "took_s": round(f[2] - f[1], 2), "connection_s": round(f[1] - f[0], 2), "site": f[4], "what": f[3]}
                                    for f in sorted(wrong, key=lambda f: f[1])[:10]]}
