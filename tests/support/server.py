@@ -1,6 +1,7 @@
 """A Watari server of a test's own: temporary root, free port, real clients."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import boto3
@@ -22,6 +24,13 @@ import requests
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("WATARI_BIN", REPO / "build/release/bin"))
+MAKING_CLIENTS = threading.Lock()
+
+
+@functools.cache
+def session_of(key, secret, region):
+    """Reading the models of a service takes a session longer than anything else that it does."""
+    return boto3.Session(key, secret, region_name=region)
 
 
 def free_port():
@@ -136,7 +145,8 @@ class Server:
         """A boto3 client. Retries are off, so that an error is seen as it is."""
         key, secret = keys or self.keys
         settings = botocore.config.Config(retries={"max_attempts": 1, "mode": "standard"}, **config)
-        return boto3.Session(key, secret, region_name=region or self.region).client(service, endpoint_url=self.url, config=settings)
+        with MAKING_CLIENTS:
+            return session_of(key, secret, region or self.region).client(service, endpoint_url=self.url, config=settings)
 
     def aws(self, *arguments, check=True, **environment):
         """Runs the aws-cli; gives its answer as JSON (None when it printed nothing), or the finished process when check is off."""
