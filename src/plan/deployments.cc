@@ -57,6 +57,10 @@ void Planner::begin() {
   deployment_->stage_since = in_.now;
   deployment_changed_ = true;
   begin_counting();
+  const auto& alarms = deployment_->configuration.alarms;
+  for (const auto& name : alarms.names)
+    if (alarms.enable && !std::ranges::count(in_.alarms, name, &model::Alarm::name))
+      event(fmt::format("(deployment {}) the alarm {} does not exist: nothing trips it before it is made.", deployment_->id, name));
 }
 
 // An alarm that goes off during the deployment ends it. One that was on before tells nothing about the new revision.

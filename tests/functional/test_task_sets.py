@@ -110,6 +110,9 @@ def test_a_task_set_without_a_load_balancer_heals_itself(ecs, network):
     ecs.create_service(serviceName="quiet", desiredCount=1, deploymentController={"type": "EXTERNAL"})
     made = ecs.create_task_set(cluster="default", service="quiet", taskDefinition=register(ecs, "quiet", "sleep 1000"), networkConfiguration=network)["taskSet"]
     assert made["scale"] == {"value": 0.0, "unit": "PERCENT"} and made["computedDesiredCount"] == 0
+    ecs.tag_resource(resourceArn=made["taskSetArn"], tags=[{"key": "team", "value": "a"}, {"key": "x", "value": "y"}])
+    ecs.untag_resource(resourceArn=made["taskSetArn"], tagKeys=["x"])
+    assert ecs.list_tags_for_resource(resourceArn=made["taskSetArn"])["tags"] == [{"key": "team", "value": "a"}]
     ecs.update_task_set(cluster="default", service="quiet", taskSet=made["id"], scale={"value": 100, "unit": "PERCENT"})
     assert steady(ecs, "quiet", made["id"])["runningCount"] == 1
     [first] = ecs.list_tasks(serviceName="quiet")["taskArns"]

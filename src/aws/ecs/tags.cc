@@ -23,6 +23,21 @@ Result<void> change_in(control::Control& control, auto& table, const std::string
   });
 }
 
+template <class Change>
+Result<void> change_task_set(Call& call, const std::string& key, const std::string& id, Change&& change) {
+  auto& control = *call.platform.control;
+  auto service = control.state().services.get(key);
+  if (!service) return error("InvalidParameterException", "The specified resource was not found.");
+  auto set = std::ranges::find(service->task_sets, id, [](const model::TaskSet& one) { return one.revision.id; });
+  if (set == service->task_sets.end()) return error("InvalidParameterException", "The specified resource was not found.");
+  change(set->tags);
+  if (set->tags.size() > 50) return error("InvalidParameterException", "A resource has at most 50 tags.");
+  return control.commit([&]() -> Result<void> {
+    control.state().services.put(key, *service);
+    return {};
+  });
+}
+
 // Finds the object that the ARN names and lets `change` have its tags: change(std::vector<model::Tag>&).
 template <class Change>
 Result<void> change_tags(Call& call, const std::string& resource, Change&& change) {
@@ -39,12 +54,14 @@ Result<void> change_tags(Call& call, const std::string& resource, Change&& chang
     return change_in(control, state.services, control::service_key(call.scope, (*parts)[0], (*parts)[1]), change);
   if (auto parts = rest("task"); parts && parts->size() == 2)
     return change_in(control, state.tasks, control::task_key(call.scope, (*parts)[0], (*parts)[1]), change);
+  if (auto parts = rest("task-set"); parts && parts->size() == 4)
+    return change_task_set(call, control::service_key(call.scope, (*parts)[0], (*parts)[1]), (*parts)[3], change);
   if (rest("task-definition")) {
     TRY(auto definition, find_task_definition(call, resource));
     return change_in(control, state.task_definitions,
                      control::task_definition_key(call.scope, definition.family, definition.revision), change);
   }
-  return error("InvalidParameterException", "Invalid identifier: {} is not the ARN of a cluster, service, task or task definition here.",
+  return error("InvalidParameterException", "Invalid identifier: {} is not the ARN of a cluster, service, task, task set or task definition here.",
                resource);
 }
 

@@ -194,6 +194,18 @@ TEST(Alarms, ThatGoOffDuringADeploymentEndIt) {
   }
 }
 
+TEST(Alarms, ThatDoNotExistAreNamedWhenADeploymentBegins) {
+  Release release(model::Strategy::BlueGreen);
+  release.deployment().status = DeploymentStatus::Pending;
+  release.deployment().configuration.alarms = {.names = {"errors", "missing"}, .enable = true};
+  release.snapshot.alarms = {{.name = "errors"}};
+  std::string said;
+  for (const auto& action : release.step().actions)
+    if (auto* event = std::get_if<Event>(&action)) said += event->message;
+  EXPECT_NE(said.find("the alarm missing does not exist"), std::string::npos) << said;
+  EXPECT_EQ(said.find("errors"), std::string::npos) << said;
+}
+
 // A rolling deployment is whole before an alarm could have seen it: it waits for them, or for the bake time that was given.
 TEST(Alarms, AreWaitedForByARollingDeployment) {
   struct Row {
