@@ -177,8 +177,8 @@ Result<oci::Image> make_debian_base(const BaseRequest& request, oci::ImageStore&
   };
   TRY(auto layer, oci::import_layer(images, source));
   TRY(auto image, add_base(images, std::move(layer), base_config("bash"), request));
-  TRY(auto sbom, attach_sbom(images, request.name, image.digest, spdx_of_dpkg(base_tag(request), packages, kCreated)));
-  on_line("the list of its packages (SPDX) is " + sbom);
+  TRY(auto sbom, images.attach(request.name, image.digest, {{std::string(kSpdx), spdx_of_dpkg(base_tag(request), packages, kCreated), {}}}));
+  on_line("the list of its packages (SPDX) is " + sbom.front());
   return image;
 }
 

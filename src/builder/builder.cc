@@ -11,6 +11,7 @@
 #include "builder/contexts.h"
 #include "builder/executor.h"
 #include "builder/lint.h"
+#include "builder/provenance.h"
 #include "oci/reference.h"
 #include "sys/files.h"
 
@@ -165,11 +166,15 @@ Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scrat
   TRY(auto epoch, epoch_of(request.build_args));
   BuildGroup group(options_.group + record.id(), request.limits);
   BuildSecrets secrets{request.secrets, request.agents, request.docker_host, request.docker_config};
+  Materials materials;
   ExecutorOptions options{.contexts = inputs.contexts, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
-                          .secrets = secrets, .epoch = epoch, .group = group,
+                          .secrets = secrets, .materials = materials, .epoch = epoch, .group = group,
                           .name = request.tags.empty() ? "" : split(request.tags[0], ':')[0], .runtime = options_.runtime,
                           .parallel = options_.parallel, .no_cache = request.no_cache};
   TRY(auto image, execute(*plan, images_, cache_, record.stop_signal(), record, options));
+  const BuildFacts facts{.build_id = record.id(), .started_at = record.report().started_at, .ended_at = SystemClock().now(), .request = request,
+                         .context = inputs.contexts[0], .dockerfile = *text, .plan = *plan, .materials = materials};
+  TRY_VOID(record_origin(images_, image, facts));
   for (const auto& tag : request.tags) {
     TRY(auto reference, oci::parse_reference(tag));
     TRY_VOID(images_.tag(reference.repository, reference.tag, image.digest));

@@ -65,7 +65,7 @@ Result<oci::Image> execute(const Plan& plan, oci::ImageStore& images, StepCache&
   std::counting_semaphore<> slots(static_cast<std::ptrdiff_t>(parallel));
   Results results;
   BuildShared shared{.plan = plan, .images = images, .cache = cache, .stop = stop, .observer = observer, .contexts = options.contexts,
-                     .scratch = options.scratch, .cache_mounts = options.cache_mounts, .secrets = options.secrets, .epoch = options.epoch,
+                     .scratch = options.scratch, .cache_mounts = options.cache_mounts, .secrets = options.secrets, .materials = options.materials, .epoch = options.epoch,
                      .group = options.group, .name = options.name, .runtime = options.runtime, .no_cache = options.no_cache, .slots = slots,
                      .finished = [&](std::size_t index) -> const StageState& { return results.at(index); }};
   {

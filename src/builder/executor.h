@@ -13,6 +13,7 @@ struct ExecutorOptions {
   const std::vector<Context>& contexts;  // the build's own first
   std::filesystem::path scratch, cache_mounts;
   const BuildSecrets& secrets;
+  Materials& materials;
   std::optional<std::int64_t> epoch;
   BuildGroup& group;
   std::string name, runtime;

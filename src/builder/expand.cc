@@ -228,4 +228,9 @@ Result<std::string> expand_text(std::string_view text, const Lookup& lookup, cha
   return Expander(text, lookup, escape, true).run();
 }
 
+std::string replaced_all(std::string text, std::string_view what, std::string_view by) {
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) text.replace(at, what.size(), by);
+  return text;
+}
+
 }  // namespace watari::builder

@@ -24,6 +24,9 @@ Result<std::string> expand_word(std::string_view word, const Lookup& lookup, cha
 // Replaces variables and takes escapes away but leaves quotes as they are: the text of a here-document.
 Result<std::string> expand_text(std::string_view text, const Lookup& lookup, char escape);
 
+// `what` must not be empty.
+std::string replaced_all(std::string text, std::string_view what, std::string_view by);
+
 using codec::matches_pattern;
 
 }  // namespace watari::builder

@@ -47,7 +47,8 @@ std::string did_you_mean(const std::string& name, const Variables& known, std::s
   return best.empty() ? best : fmt::format(" (did you mean {}{}?)", before, best);
 }
 
-// One of the words between underscores. Source: BuildKit's SecretsUsedInArgOrEnv
+}  // namespace
+
 bool looks_secret(std::string_view name) {
   static constexpr std::array<std::string_view, 10> kSecret{"apikey", "auth", "credential", "credentials", "key",
                                                              "password", "pword", "passwd", "secret", "token"};
@@ -58,6 +59,8 @@ bool looks_secret(std::string_view name) {
   };
   return has(kSecret) && !has(kHarmless);
 }
+
+namespace {
 
 class Linter {
  public:

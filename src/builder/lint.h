@@ -14,4 +14,8 @@ namespace watari::builder {
 // variables. `ignored` is the text of .dockerignore.
 Result<std::vector<Warning>> lint(const Dockerfile& file, const Plan* plan, std::string_view ignored);
 
+// Whether a variable of this name likely holds a secret: one of the words between underscores says so.
+// Source: BuildKit's SecretsUsedInArgOrEnv
+bool looks_secret(std::string_view name);
+
 }  // namespace watari::builder

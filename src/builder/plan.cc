@@ -137,6 +137,7 @@ class Planner {
     TRY(auto image, find_image(source.from, reference));
     for (const auto& trigger : image.config.on_build) TRY_VOID(add_trigger(stage, trigger));
     stage.base = std::move(image);
+    stage.base_name = reference;
     return {};
   }
 

@@ -34,6 +34,7 @@ struct PlannedStage {
   std::string name;                  // for people
   std::optional<std::size_t> parent; // FROM another stage
   std::optional<oci::Image> base;    // FROM an image
+  std::string base_name;             // its reference
   std::filesystem::path base_directory;  // FROM a named context that is a directory; none of the three is scratch
   Instruction from;
   std::vector<Instruction> instructions;  // the base's ONBUILD triggers first

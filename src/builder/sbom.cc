@@ -1,16 +1,22 @@
 #include "builder/sbom.h"
 
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <ranges>
 #include <vector>
 
 #include "base/digest.h"
 #include "base/strings.h"
 #include "codec/json.h"
-#include "oci/manifest.h"
+#include "sys/files.h"
 
 namespace watari::builder {
 
+namespace fs = std::filesystem;
 using codec::Json;
 
 namespace {
@@ -60,10 +66,6 @@ Json package_json(const Stanza& package) {
                        {"externalRefs", Json::array({Json::object({{"referenceCategory", "PACKAGE-MANAGER"}, {"referenceType", "purl"}, {"referenceLocator", purl}})})}});
 }
 
-Json descriptor(std::string_view type, const std::string& digest, std::size_t size) {
-  return Json::object({{"mediaType", type}, {"digest", digest}, {"size", static_cast<std::int64_t>(size)}});
-}
-
 }  // namespace
 
 std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created) {
@@ -77,31 +79,53 @@ std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status,
     relations.push(Json::object({{"spdxElementId", "SPDXRef-DOCUMENT"}, {"relationshipType", "DESCRIBES"}, {"relatedSpdxElement", spdx_id(value_of(package, "Package"))}}));
     identity += value_of(package, "Package") + "=" + value_of(package, "Version") + "\n";
   }
-  return Json::object({{"spdxVersion", "SPDX-2.3"},
-                       {"dataLicense", "CC0-1.0"},
-                       {"SPDXID", "SPDXRef-DOCUMENT"},
-                       {"name", image},
-                       {"documentNamespace", "urn:watari:spdx:" + sha256_hex(image + "\n" + identity)},
-                       {"creationInfo", Json::object({{"created", created}, {"creators", Json::array({"Tool: watari"})}})},
-                       {"packages", std::move(list)},
-                       {"relationships", std::move(relations)}})
-      .dump();
+  const bool none = list.as_array().empty();
+  auto out = Json::object({{"spdxVersion", "SPDX-2.3"},
+                           {"dataLicense", "CC0-1.0"},
+                           {"SPDXID", "SPDXRef-DOCUMENT"},
+                           {"name", image},
+                           {"documentNamespace", "urn:watari:spdx:" + sha256_hex(image + "\n" + identity)},
+                           {"creationInfo", Json::object({{"created", created}, {"creators", Json::array({"Tool: watari"})}})},
+                           {"packages", std::move(list)},
+                           {"relationships", std::move(relations)}});
+  if (none) out.set("comment", Json("No Debian packages: the image has no list of installed packages at /var/lib/dpkg/status, or an empty one. Other files are not examined."));
+  return out.dump();
 }
 
-// Source: https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidelines-for-artifact-usage
-Result<std::string> attach_sbom(oci::ImageStore& images, const std::string& repository, const std::string& image_digest, std::string_view document) {
-  TRY(auto subject, images.content().get(image_digest));
-  TRY(auto config, images.content().put("{}"));
-  TRY(auto writer, images.content().writer());
-  TRY_VOID(writer->write(document));
-  TRY(auto layer, writer->commit());
-  const auto manifest = Json::object({{"schemaVersion", 2},
-                                      {"mediaType", oci::kOciManifest},
-                                      {"artifactType", kSpdx},
-                                      {"config", descriptor("application/vnd.oci.empty.v1+json", config, 2)},
-                                      {"layers", Json::array({descriptor(kSpdx, layer, document.size())})},
-                                      {"subject", descriptor(oci::kOciManifest, image_digest, subject.size())}});
-  return images.put_manifest(repository, std::string(oci::kOciManifest), manifest.dump());
+namespace {
+
+enum class Seen { Found, Below, Gone };
+
+// Looks a file up in one layer as overlayfs does: what a layer does not have may be in those below it, unless it hides them.
+// Source: https://docs.kernel.org/filesystems/overlayfs.html#whiteouts-and-opaque-directories
+Seen look_up(const fs::path& layer, const fs::path& path) {
+  auto at = layer;
+  bool hides = false;
+  for (const auto& part : path) {
+    at /= part;
+    struct stat info{};
+    if (::lstat(at.c_str(), &info) != 0) return hides ? Seen::Gone : Seen::Below;
+    if (S_ISREG(info.st_mode)) return Seen::Found;
+    if (!S_ISDIR(info.st_mode)) return Seen::Gone;  // a whiteout, or a link, which no Debian has on this way
+    char opaque = 0;
+    hides = hides || (::lgetxattr(at.c_str(), "trusted.overlay.opaque", &opaque, 1) == 1 && opaque == 'y');
+  }
+  return Seen::Gone;
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image) {
+  const fs::path path = "var/lib/dpkg/status";
+  TRY(auto layers, images.layer_directories(image));
+  for (const auto& layer : layers | std::views::reverse) {
+    auto seen = look_up(layer, path);
+    if (seen == Seen::Gone) break;
+    if (seen == Seen::Below) continue;
+    TRY(auto text, sys::read_file(layer / path));
+    return text;
+  }
+  return std::nullopt;
 }
 
 }  // namespace watari::builder

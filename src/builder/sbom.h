@@ -1,5 +1,6 @@
 #pragma once
-// What is in a base image: an SPDX document of its Debian packages, kept beside the image as an OCI referrer.
+// What is in an image: an SPDX document of its Debian packages, kept beside the image as an OCI referrer (ImageStore::attach).
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,11 +10,11 @@ namespace watari::builder {
 
 inline constexpr std::string_view kSpdx = "application/spdx+json";
 
-// From the text of /var/lib/dpkg/status; the same packages give the same document. `created` is RFC 3339.
+// From the text of /var/lib/dpkg/status; the same packages give the same document. A document without packages says so. `created` is RFC 3339.
 // Source: https://spdx.github.io/spdx-spec/v2.3/, https://github.com/package-url/purl-spec (pkg:deb)
 std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created);
 
-// Stores the document as an artifact whose subject is the image; GET /v2/<repository>/referrers/<digest> lists it. Returns its digest.
-Result<std::string> attach_sbom(oci::ImageStore& images, const std::string& repository, const std::string& image_digest, std::string_view document);
+// The text of /var/lib/dpkg/status as a container of the image would see it; nothing when there is none. Blocking.
+Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image);
 
 }  // namespace watari::builder

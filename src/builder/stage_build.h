@@ -15,6 +15,7 @@
 #include "builder/expand.h"
 #include "builder/layers.h"
 #include "builder/plan.h"
+#include "builder/provenance.h"
 #include "builder/run_mount.h"
 #include "builder/sandbox.h"
 #include "builder/stop_signal.h"
@@ -58,6 +59,7 @@ struct BuildShared {
   std::filesystem::path scratch;       // of this build; removed when it ends
   std::filesystem::path cache_mounts;  // of RUN --mount=type=cache
   const BuildSecrets& secrets;
+  Materials& materials;                // what ADD fetches
   std::optional<std::int64_t> epoch;   // SOURCE_DATE_EPOCH: no file of a new layer is younger, and the image is of this time
   BuildGroup& group;                   // limits
   std::string name;                    // tells builds of different images apart in explanations

@@ -94,6 +94,7 @@ Result<void> StageBuild::add_remote(const Instruction& instruction, const std::s
     auto on_line = [&](std::string_view line) { shared_.observer.line(number_, line); };
     TRY(auto commit, check_out(*git, place, options, shared_.stop, on_line));
     shared_.observer.line(number_, url + " is at " + commit);
+    shared_.materials.add({"git+" + url, "gitCommit", commit});
     TRY(auto below, resolve_in_root(place, clean_path(git->subdirectory)).map_error([&](const Error&) {
       return Error{Code::NotFound, fmt::format("{} has no directory {}", git->url, git->subdirectory)};
     }));
@@ -103,7 +104,9 @@ Result<void> StageBuild::add_remote(const Instruction& instruction, const std::s
   auto path = url.substr(0, url.find_first_of("?#"));
   auto name = path.find('/', path.find("://") + 3) == std::string::npos ? "" : fs::path(path).filename().string();
   plan.sources.push_back({.path = place, .name = name.empty() ? "__unnamed__" : name, .local = is_on(instruction.flag("unpack"))});
-  if (options.checksum.empty()) return download(url, place, options, shared_.stop).map([](const std::string&) {});
+  const auto note = [=, this](const std::string& digest) { shared_.materials.add({url, "sha256", digest.substr(digest.find(':') + 1)}); };
+  if (options.checksum.empty()) return download(url, place, options, shared_.stop).map(note);
+  note(options.checksum);
   plan.extra.emplace_back("fetched " + plan.sources.back().name, Json(options.checksum));
   plan.fetched.push_back(place);
   plan.fetches.push_back([=, this] { return download(url, place, options, shared_.stop).map([](const std::string&) {}); });

@@ -13,11 +13,6 @@ using codec::Json;
 
 namespace {
 constexpr std::string_view kScript = "/dev/.build-script";
-
-std::string replaced_all(std::string text, std::string_view what, std::string_view by) {
-  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) text.replace(at, what.size(), by);
-  return text;
-}
 }  // namespace
 
 Variables StageBuild::run_environment(bool for_key) const {

@@ -20,6 +20,7 @@ struct Options : Common {
   std::int64_t older_than_hours = 24;
   bool dry_run = false;
   std::string from, to, registry, user;
+  bool provenance = false, sbom = false;
 };
 
 std::string size_text(std::int64_t bytes) {
@@ -48,6 +49,45 @@ Result<void> list(const Options& options) {
                     size_text(image["sizeBytes"].as_int()), std::to_string(image["layers"].as_int()), ago(image["updatedAt"].as_double()),
                     image["inUse"].as_bool() ? "yes" : ""});
   fmt::print("{}", table(rows));
+  return {};
+}
+
+std::string words_of(const Json& list) {
+  std::string out;
+  for (const auto& word : list.as_array()) out += (out.empty() ? "" : " ") + word.as_string();
+  return out;
+}
+
+Result<void> inspect(const Options& options) {
+  TRY(auto client, options.connect());
+  auto request = Json::object({{"image", options.from}});
+  const bool document = options.provenance || options.sbom;
+  if (document) request.set("artifactType", Json(options.sbom ? "application/spdx+json" : "application/vnd.in-toto+json"));
+  TRY(auto answer, client.call("watari", "InspectImage", std::move(request)));
+  if (document) {
+    TRY(auto json, codec::parse_json(answer["document"].as_string()));
+    fmt::print("{}\n", json.pretty());
+    return {};
+  }
+  if (options.json) {
+    fmt::print("{}\n", answer.pretty());
+    return {};
+  }
+  const auto line = [](std::string_view name, const std::string& value) {
+    if (!value.empty()) fmt::print("{:<12}{}\n", name, value);
+  };
+  line("digest", answer["digest"].as_string());
+  line("created", answer["created"].as_string());
+  line("platform", answer["os"].as_string() + "/" + answer["architecture"].as_string());
+  line("size", fmt::format("{} in {} layers", size_text(answer["sizeBytes"].as_int()), answer["layers"].as_array().size()));
+  line("user", answer["user"].as_string());
+  line("directory", answer["workingDirectory"].as_string());
+  line("entry point", words_of(answer["entryPoint"]));
+  line("command", words_of(answer["command"]));
+  line("ports", words_of(answer["exposedPorts"]));
+  for (const auto& pair : answer["environment"].as_array()) line("environment", pair.as_string());
+  for (const auto& [name, value] : answer["labels"].as_object()) line("label", name + "=" + value.as_string());
+  for (const auto& each : answer["referrers"].as_array()) line("referrer", each["artifactType"].as_string() + "  " + each["digest"].as_string());
   return {};
 }
 
@@ -156,6 +196,13 @@ void add_images(CLI::App& app, Run& run) {
   verb->callback([options, verb, &run] {
     if (verb->get_subcommands().empty()) run = [options] { return finish(list(*options)); };
   });
+
+  auto inspect_verb = verb->add_subcommand("inspect", "One image: its configuration, where it comes from, what is in it");
+  inspect_verb->add_option("image", options->from, "NAME:TAG or a digest")->required();
+  auto provenance = inspect_verb->add_flag("--provenance", options->provenance, "Only print how it was built (SLSA provenance)");
+  inspect_verb->add_flag("--sbom", options->sbom, "Only print the list of its packages (SPDX)")->excludes(provenance);
+  add_common(*inspect_verb, *options);
+  inspect_verb->callback([options, &run] { run = [options] { return finish(inspect(*options)); }; });
 
   add_transfers(*verb, options, run);
 

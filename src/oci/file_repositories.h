@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include "oci/files.h"
 #include "oci/image_store.h"
 
 namespace watari::oci {
@@ -27,10 +28,13 @@ class FileRepositories final : public Repositories {
   // For ImageStore::tag and untag; links the manifest too when it is not. FailedPrecondition (ImageTagAlreadyExistsException) when the repository's tags are
   // immutable and this one points elsewhere.
   Result<void> set_tag(const std::string& repository, const std::string& tag, const std::string& digest, const std::string& media_type);
+  // As link(), but for the publishing, which is the caller's.
+  Result<void> stage_link(const std::string& repository, const std::string& digest, const std::string& media_type, std::vector<Written>& files) const;
   Result<void> remove_tag(const std::string& repository, const std::string& tag);
 
  private:
   std::filesystem::path place(const std::string& repository) const;
+  Result<void> stage(const std::filesystem::path& to, std::string_view line, std::vector<Written>& files) const;
   Result<void> write(const std::filesystem::path& path, std::string_view line) const;
 
   std::filesystem::path root_;

@@ -18,6 +18,7 @@
 #include "oci/layers.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "oci/referrers.h"
 
 namespace watari::oci {
 
@@ -164,6 +165,24 @@ class LocalImageStore final : public ImageStore {
     TRY(auto digest, content_.put(bytes));
     TRY_VOID(repositories_.link(repository, digest, manifest.media_type));
     return digest;
+  }
+
+  Result<std::vector<std::string>> attach(const std::string& repository, const std::string& subject, const std::vector<Artifact>& artifacts) override {
+    std::shared_lock lock(garbage_mutex_);
+    TRY(auto bytes, content_.get(subject));
+    TRY(auto manifest, parse_manifest(bytes));
+    const Descriptor about{.media_type = manifest.media_type, .digest = subject, .size = static_cast<std::int64_t>(bytes.size())};
+    std::vector<Written> files;
+    std::vector<std::string> out;
+    TRY_VOID(content_.stage(kEmptyConfig, files));
+    for (const auto& artifact : artifacts) {
+      TRY(auto document, content_.stage(artifact.document, files));
+      TRY(auto digest, content_.stage(write_artifact(artifact, document, about), files));
+      TRY_VOID(repositories_.stage_link(repository, digest, std::string(kOciManifest), files));
+      out.push_back(std::move(digest));
+    }
+    TRY_VOID(publish_durably(files));
+    return out;
   }
 
   Result<void> remove_blob(const std::string& digest) override {

@@ -71,6 +71,13 @@ struct Tagged {
   Time updated_at{};
 };
 
+// A document about an image.
+struct Artifact {
+  std::string type;      // media type, and the artifact's type
+  std::string document;  // at most 4 MiB
+  std::map<std::string, std::string> annotations;
+};
+
 struct PruneRequest {
   std::vector<std::string> keep;  // digests of manifests in use and diff ids of cached layers, besides what is tagged
   Seconds grace{3600};            // what was written, pushed or used more recently stays
@@ -110,6 +117,10 @@ class ImageStore {
   // Stores a manifest or index as it came (a push) after checking it, and links it into the repository. What it names must be in
   // the store: FailedPrecondition names the first blob that is missing. Returns the digest.
   virtual Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes) = 0;
+
+  // Stores documents as artifacts of the repository whose subject is the manifest `subject`, which must be in the store (oci/referrers.h). All of
+  // them or, when it fails or the process ends, perhaps the first. They go when their subject goes. Returns their digests.
+  virtual Result<std::vector<std::string>> attach(const std::string& repository, const std::string& subject, const std::vector<Artifact>& artifacts) = 0;
 
   // FailedPrecondition while a manifest of any repository names it, NotFound when there is none.
   virtual Result<void> remove_blob(const std::string& digest) = 0;

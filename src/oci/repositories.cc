@@ -141,6 +141,18 @@ std::vector<Tagged> FileRepositories::tags(const std::string& repository) const 
   return out;
 }
 
+Result<void> FileRepositories::stage(const fs::path& to, std::string_view line, std::vector<Written>& files) const {
+  TRY_VOID(make_directory(to.parent_path()));
+  files.push_back({root_ / "tmp" / ("link-" + random_hex(16)), to});
+  return write_plainly(files.back().from, fmt::format("{}\n", line));
+}
+
+Result<void> FileRepositories::stage_link(const std::string& repository, const std::string& digest, const std::string& media_type,
+                                          std::vector<Written>& files) const {
+  if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
+  return stage(place(repository) / "manifests" / hex_of(digest), media_type, files);
+}
+
 Result<void> FileRepositories::set_tag(const std::string& repository, const std::string& tag, const std::string& digest, const std::string& media_type) {
   if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
   if (!valid_tag(tag)) return fail(Code::InvalidArgument, "{} is no tag: letters, digits, _, . and -, at most 128", tag);
@@ -155,13 +167,8 @@ Result<void> FileRepositories::set_tag(const std::string& repository, const std:
   // The same again: only when is new.
   if (linked && present && *present == digest && ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) == 0) return {};
   std::vector<Written> files;
-  const auto stage = [&](const fs::path& to, std::string_view line) -> Result<void> {
-    TRY_VOID(make_directory(to.parent_path()));
-    files.push_back({root_ / "tmp" / ("link-" + random_hex(16)), to});
-    return write_plainly(files.back().from, fmt::format("{}\n", line));
-  };
-  if (!linked) TRY_VOID(stage(link, media_type));
-  TRY_VOID(stage(path, digest));
+  if (!linked) TRY_VOID(stage(link, media_type, files));
+  TRY_VOID(stage(path, digest, files));
   return publish_durably(files);
 }
 

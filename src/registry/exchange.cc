@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "oci/referrers.h"
 #include "registry/policy.h"
 #include "registry/token.h"
 
@@ -181,18 +182,13 @@ Exchange::Answer Exchange::referrers() {
   if (!oci::valid_digest(route_.last)) return refuse({400, "DIGEST_INVALID", route_.last + " is no sha256 digest"});
   const std::string wanted = query("artifactType");
   Json manifests = Json::array();
-  for (const auto& link : images().repositories().manifests(route_.repository)) {
-    auto bytes = images().content().get(link.digest);
-    if (!bytes) continue;
-    auto manifest = oci::parse_manifest(*bytes, link.media_type);
-    if (!manifest || !manifest->subject || manifest->subject->digest != route_.last) continue;
-    const std::string type = manifest->artifact_type.empty() && manifest->config ? manifest->config->media_type : manifest->artifact_type;
-    if (!wanted.empty() && type != wanted) continue;
-    Json entry = Json::object({{"mediaType", link.media_type}, {"digest", link.digest}, {"size", static_cast<std::int64_t>(bytes->size())}});
-    if (!type.empty()) entry.set("artifactType", Json(type));
-    if (!manifest->annotations.empty()) {
+  for (const auto& each : oci::referrers_of(images().content(), images().repositories(), route_.repository, route_.last)) {
+    if (!wanted.empty() && each.artifact_type != wanted) continue;
+    Json entry = Json::object({{"mediaType", each.media_type}, {"digest", each.digest}, {"size", each.size}});
+    if (!each.artifact_type.empty()) entry.set("artifactType", Json(each.artifact_type));
+    if (!each.annotations.empty()) {
       Json annotations = Json::object();
-      for (const auto& [name, value] : manifest->annotations) annotations.set(name, Json(value));
+      for (const auto& [name, value] : each.annotations) annotations.set(name, Json(value));
       entry.set("annotations", std::move(annotations));
     }
     manifests.push(std::move(entry));

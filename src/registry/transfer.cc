@@ -10,7 +10,9 @@
 #include "base/digest.h"
 #include "base/strings.h"
 #include "oci/manifest.h"
+#include "codec/json.h"
 #include "oci/reference.h"
+#include "oci/referrers.h"
 
 namespace watari::registry {
 
@@ -232,15 +234,10 @@ Result<void> upload(const oci::Content& content, Remote& to, const oci::Descript
   }
 }
 
-Result<void> push_manifest(oci::ImageStore& images, const std::string& digest, const std::string& as, Remote& to, Progress& progress) {
-  TRY(auto bytes, images.content().get(digest));
-  TRY(auto manifest, oci::parse_manifest(bytes));
-  for (const auto& inner : manifest.manifests) TRY_VOID(push_manifest(images, inner.digest, inner.digest, to, progress));
-  const auto blobs = blobs_of(manifest);
-  for (const auto& blob : blobs) progress.bytes_total += blob.size;
-  TRY_VOID(in_parallel(blobs.size(), [&](std::size_t i) { return upload(images.content(), to, blobs[i], progress); }));
+// Returns the headers of the answer.
+Result<net::Headers> put_manifest(const std::string& bytes, const std::string& media_type, const std::string& as, Remote& to) {
   net::Headers headers;
-  headers.set("content-type", manifest.media_type);
+  headers.set("content-type", media_type);
   std::string rest;
   net::FetchOptions options;
   options.body_size = static_cast<std::int64_t>(bytes.size());
@@ -248,10 +245,50 @@ Result<void> push_manifest(oci::ImageStore& images, const std::string& digest, c
     rest = bytes;
     options.body_source = [&] { return std::exchange(rest, {}); };
     auto put = to.once("PUT", "manifests/" + as, headers, options);
-    if (put && put->status == 201) return {};
+    if (put && put->status == 201) return std::move(put->headers);
     if ((put && put->status != 429 && put->status < 500) || attempt >= to.options().attempts) return put ? fail(to.refusal("push the manifest", *put)) : fail(std::move(put).error());
     Remote::back_off(attempt, put ? &*put : nullptr);
   }
+}
+
+Result<net::Headers> push_manifest(oci::ImageStore& images, const std::string& digest, const std::string& as, Remote& to, Progress& progress) {
+  TRY(auto bytes, images.content().get(digest));
+  TRY(auto manifest, oci::parse_manifest(bytes));
+  for (const auto& inner : manifest.manifests) TRY_VOID(push_manifest(images, inner.digest, inner.digest, to, progress).map([](const net::Headers&) {}));
+  const auto blobs = blobs_of(manifest);
+  for (const auto& blob : blobs) progress.bytes_total += blob.size;
+  TRY_VOID(in_parallel(blobs.size(), [&](std::size_t i) { return upload(images.content(), to, blobs[i], progress); }));
+  return put_manifest(bytes, manifest.media_type, as, to);
+}
+
+// The tag "sha256-<hex>" holds the index of what speaks about a manifest where a registry knows nothing of subjects.
+// Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+Result<void> list_by_tag(const oci::Referrer& referrer, const std::string& subject, Remote& to) {
+  auto tag = subject;
+  std::ranges::replace(tag, ':', '-');
+  auto entries = codec::Json::array();
+  auto listed = get_manifest(to, tag);
+  if (!listed && listed.error().code != Code::NotFound) return fail(std::move(listed).error());
+  if (listed && listed->manifest.is_index) {
+    TRY(auto json, codec::parse_json(listed->bytes));
+    for (const auto& entry : json["manifests"].as_array()) {
+      if (entry["digest"].as_string() == referrer.digest) return {};
+      entries.push(entry);
+    }
+  }
+  entries.push(codec::Json::object({{"mediaType", referrer.media_type}, {"digest", referrer.digest}, {"size", referrer.size}, {"artifactType", referrer.artifact_type}}));
+  const auto index = codec::Json::object({{"schemaVersion", 2}, {"mediaType", oci::kOciIndex}, {"manifests", std::move(entries)}});
+  return put_manifest(index.dump(), std::string(oci::kOciIndex), tag, to).map([](const net::Headers&) {});
+}
+
+// Those of a signature's signature go along too.
+Result<void> push_referrers(oci::ImageStore& images, const std::string& repository, const std::string& digest, Remote& to, Progress& progress) {
+  for (const auto& each : oci::referrers_of(images.content(), images.repositories(), repository, digest)) {
+    TRY(auto headers, push_manifest(images, each.digest, each.digest, to, progress));
+    if (headers.get("oci-subject").empty()) TRY_VOID(list_by_tag(each, digest, to));
+    TRY_VOID(push_referrers(images, repository, each.digest, to, progress));
+  }
+  return {};
 }
 
 }  // namespace
@@ -271,8 +308,9 @@ Result<std::string> pull_image(oci::ImageStore& images, Remote& from, const std:
   return digest;
 }
 
-Result<void> push_image(oci::ImageStore& images, const std::string& digest, Remote& to, Progress& progress) {
-  return push_manifest(images, digest, to.name().reference, to, progress);
+Result<void> push_image(oci::ImageStore& images, const std::string& repository, const std::string& digest, Remote& to, Progress& progress) {
+  TRY_VOID(push_manifest(images, digest, to.name().reference, to, progress).map([](const net::Headers&) {}));
+  return push_referrers(images, repository, digest, to, progress);
 }
 
 }  // namespace watari::registry

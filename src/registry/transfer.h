@@ -19,7 +19,9 @@ struct Progress {
 // other bytes than it promised: nothing of them stays.
 Result<std::string> pull_image(oci::ImageStore& images, Remote& from, const std::string& repository, const std::string& tag, Progress& progress);
 
-// Sends the image `digest` (of an index: with all of its images) as the remote's name. Blobs that are there are not sent.
-Result<void> push_image(oci::ImageStore& images, const std::string& digest, Remote& to, Progress& progress);
+// Sends the image `digest` (of an index: with all of its images) as the remote's name. Blobs that are there are not sent. What `repository`
+// holds that speaks about it goes along; registries that cannot list referrers get the index of them that stands in for that.
+// Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject
+Result<void> push_image(oci::ImageStore& images, const std::string& repository, const std::string& digest, Remote& to, Progress& progress);
 
 }  // namespace watari::registry

@@ -4,12 +4,14 @@
 
 #include "async/loop.h"
 #include "aws/gen/watari/delete_image.h"
+#include "aws/gen/watari/inspect_image.h"
 #include "aws/gen/watari/list_images.h"
 #include "aws/gen/watari/prune_images.h"
 #include "control/control.h"
 #include "control/images.h"
 #include "oci/image_store.h"
 #include "oci/reference.h"
+#include "oci/referrers.h"
 
 namespace watari::aws::watari {
 
@@ -50,6 +52,65 @@ Result<ListImagesResponse> list_images(Call& call, const ListImagesRequest&) {
     response.images.push_back(std::move(summary));
   }
   return response;
+}
+
+namespace {
+
+// What speaks about the image, or about the index that it was chosen from; in any repository when only its digest is given.
+std::vector<oci::Referrer> referrers_of(oci::ImageStore& images, const oci::Reference& name, const oci::Image& image) {
+  std::set<std::string> digests{image.digest};
+  if (!name.digest.empty()) digests.insert(name.digest);
+  else if (auto tagged = images.repositories().tagged(name.repository, name.tag)) digests.insert(*tagged);
+  std::map<std::string, oci::Referrer> found;
+  for (const auto& repository : name.repository.empty() ? images.repositories().names() : std::vector{name.repository})
+    for (const auto& digest : digests)
+      for (auto& each : oci::referrers_of(images.content(), images.repositories(), repository, digest)) found.try_emplace(each.digest, std::move(each));
+  std::vector<oci::Referrer> out;
+  for (auto& [digest, each] : found) out.push_back(std::move(each));
+  return out;
+}
+
+void describe(const oci::Image& image, InspectImageResponse& out) {
+  out.digest = image.digest;
+  out.configDigest = image.config_digest;
+  out.created = image.created;
+  out.os = image.os;
+  out.architecture = image.architecture;
+  out.sizeBytes = image.size;
+  for (const auto& layer : image.layers) out.layers.push_back(layer.digest);
+  out.user = image.config.user;
+  out.workingDirectory = image.config.working_dir;
+  out.entryPoint = image.config.entrypoint;
+  out.command = image.config.cmd;
+  out.environment = image.config.env;
+  out.exposedPorts = image.config.exposed_ports;
+  out.volumes = image.config.volumes;
+  out.labels = image.config.labels;
+}
+
+}  // namespace
+
+Result<InspectImageResponse> inspect_image(Call& call, const InspectImageRequest& request) {
+  TRY(auto* images, images_of(call));
+  TRY(auto name, oci::parse_reference(request.image));
+  auto image = images->resolve(request.image);
+  if (!image && image.error().code == Code::NotFound) return error("ResourceNotFoundException", "{}", image.error().message);
+  if (!image) return fail(std::move(image).error());
+  InspectImageResponse out;
+  describe(*image, out);
+  for (const auto& each : referrers_of(*images, name, *image)) {
+    ImageReferrer referrer;
+    referrer.digest = each.digest;
+    referrer.artifactType = each.artifact_type;
+    referrer.sizeBytes = each.layers.empty() ? 0 : each.layers.front().size;
+    referrer.annotations = each.annotations;
+    out.referrers.push_back(std::move(referrer));
+    if (!request.artifactType || each.artifact_type != *request.artifactType || each.layers.size() != 1) continue;
+    TRY(out.document, images->content().get(each.layers.front().digest));
+  }
+  if (request.artifactType && !out.document)
+    return error("ResourceNotFoundException", "{} has no artifact of the type {}; `watari images inspect` lists what it has", request.image, *request.artifactType);
+  return out;
 }
 
 Result<DeleteImageResponse> delete_image(Call& call, const DeleteImageRequest& request) {

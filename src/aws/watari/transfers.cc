@@ -71,8 +71,8 @@ Result<PushImageResponse> push_image(Call& call, const PushImageRequest& request
   auto* images = call.platform.images;
   auto digest = name.digest.empty() ? images->repositories().tagged(name.repository, name.tag) : Result<std::string>(name.digest);
   if (!digest) return error("ResourceNotFoundException", "there is no image {} here; `watari images` lists them", request.image);
-  auto started = transfers->start([images, remote, digest = *digest](registry::Progress& progress) -> Result<std::string> {
-    TRY_VOID(registry::push_image(*images, digest, *remote, progress));
+  auto started = transfers->start([images, remote, repository = name.repository, digest = *digest](registry::Progress& progress) -> Result<std::string> {
+    TRY_VOID(registry::push_image(*images, repository, digest, *remote, progress));
     return digest;
   });
   if (!started) return fail(std::move(started).error());

@@ -2,11 +2,21 @@
 #include "builder/sbom.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
 
 #include "codec/json.h"
 #include "tests/support/temporary_directory.h"
 
 namespace watari::builder {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr const char* kStatus = R"(Package: zlib1g
@@ -48,13 +58,57 @@ TEST(Sbom, IsAReferrerOfItsImage) {
   auto& images = **opened;
   auto image = images.add_image({});
   ASSERT_TRUE(image) << image.error().message;
-  auto sbom = attach_sbom(images, "debian", image->digest, "{\"a\":1}");
+  auto sbom = images.attach("debian", image->digest, {{std::string(kSpdx), "{\"a\":1}", {}}});
   ASSERT_TRUE(sbom) << sbom.error().message;
-  auto manifest = codec::parse_json(*images.content().get(*sbom));
+  auto manifest = codec::parse_json(*images.content().get(sbom->front()));
   ASSERT_TRUE(manifest);
   EXPECT_EQ((*manifest)["subject"]["digest"].as_string(), image->digest);
   EXPECT_EQ((*manifest)["artifactType"].as_string(), kSpdx);
   EXPECT_EQ(*images.content().get((*manifest)["layers"].as_array()[0]["digest"].as_string()), "{\"a\":1}");
+}
+
+// A layer of the given files; an empty text makes a whiteout.
+oci::Layer layer_of(oci::ImageStore& images, const std::map<std::string, std::string>& files, const std::string& opaque = {}) {
+  auto directory = images.scratch_directory().value();
+  for (const auto& [name, text] : files) {
+    fs::create_directories((directory / name).parent_path());
+    if (text.empty()) EXPECT_EQ(::mknod((directory / name).c_str(), S_IFCHR, 0), 0);
+    else std::ofstream(directory / name) << text;
+  }
+  if (!opaque.empty()) EXPECT_EQ(::setxattr((directory / opaque).c_str(), "trusted.overlay.opaque", "y", 1, 0), 0);
+  return images.add_layer(directory).value();
+}
+
+TEST(Sbom, SeesThePackagesThatAContainerWouldSee) {
+  if (::geteuid() != 0) GTEST_SKIP() << "whiteouts need root";
+  tests::TemporaryDirectory directory;
+  auto images = oci::ImageStore::open(directory.path()).value();
+  const std::string status = "var/lib/dpkg/status";
+  const auto first = layer_of(*images, {{status, "first"}}), second = layer_of(*images, {{status, "second"}}), other = layer_of(*images, {{"var/lib/other", "x"}});
+  const auto without = layer_of(*images, {{status, ""}}), no_var = layer_of(*images, {{"var", ""}});
+  const auto covered = layer_of(*images, {{"var/lib/more", "x"}}, "var/lib");
+  const auto seen = [&](std::vector<oci::Layer> layers) {
+    oci::Image image;
+    image.layers = std::move(layers);
+    auto text = dpkg_status_of(*images, image);
+    EXPECT_TRUE(text) << text.error().message;
+    return text->value_or("none");
+  };
+  EXPECT_EQ(seen({first, other}), "first");
+  EXPECT_EQ(seen({first, second, other}), "second");
+  EXPECT_EQ(seen({first, without, other}), "none");
+  EXPECT_EQ(seen({first, no_var}), "none");
+  EXPECT_EQ(seen({first, covered}), "none");
+  EXPECT_EQ(seen({first, covered, second}), "second");
+  EXPECT_EQ(seen({other}), "none");
+  EXPECT_EQ(seen({}), "none");
+}
+
+TEST(Sbom, ADocumentWithoutPackagesSaysSo) {
+  const auto document = codec::parse_json(spdx_of_dpkg("tiny:1", "", "2023-06-10T00:00:00Z"));
+  ASSERT_TRUE(document);
+  EXPECT_TRUE((*document)["packages"].as_array().empty());
+  EXPECT_TRUE((*document)["comment"].as_string().starts_with("No Debian packages"));
 }
 
 }  // namespace

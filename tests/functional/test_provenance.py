@@ -1,0 +1,199 @@
+"""Where an image comes from and what is in it: documents that builds attach, and that go with their image."""
+import hashlib
+import http.server
+import json
+import os
+import sys
+import pathlib
+import threading
+
+import pytest
+import requests
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from server import Server  # noqa: E402
+
+IN_TOTO, SPDX = "application/vnd.in-toto+json", "application/spdx+json"
+STATUS = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.13\n\n"
+FETCHED = b"from far away\n"
+
+
+@pytest.fixture(scope="module")
+def server():
+    if os.geteuid() != 0:
+        pytest.skip("building needs root")
+    with Server() as running:
+        running.watari("base", "build", "--root", running.root, "busybox", "--from", "busybox")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def far_file():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(FETCHED)))
+            self.end_headers()
+            self.wfile.write(FETCHED)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{http_server.server_address[1]}/file"
+        http_server.shutdown()
+
+
+def build(server, directory, tag, *more):
+    return server.watari("build", "--root", server.root, directory, "-t", tag, *more).stdout.split()[0]
+
+
+def referrers(server, name, digest):
+    return requests.get(f"{server.url}/v2/{name}/referrers/{digest}", timeout=10).json()["manifests"]
+
+
+def inspect(server, image, *more):
+    return json.loads(server.watari("images", "inspect", "--root", server.root, image, "--json", *more).stdout)
+
+
+def digest_of(server, image):
+    return next(each["digest"] for each in json.loads(server.watari("images", "--root", server.root, "--json").stdout)
+                if f"{each['repository']}:{each['tag']}" == image)
+
+
+def test_a_build_tells_what_it_was_made_of(server, far_file, tmp_path):
+    (tmp_path / "status").write_text(STATUS)
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM busybox AS one\nARG LEVEL\nARG API_TOKEN\nADD http://me:word@{far_file} /far\nFROM one AS final\nCOPY status /var/lib/dpkg/status\nFROM one\n")
+    (tmp_path / "secret").write_text("a-hidden-value")
+    digest = build(server, tmp_path, "app:1", "--target", "final", "--build-arg", "LEVEL=info with a-hidden-value", "--build-arg", "API_TOKEN=t0psecret",
+                   "--secret", f"id=pass,src={tmp_path}/secret")
+    listed = {each["artifactType"]: each["digest"] for each in referrers(server, "app", digest)}
+    assert set(listed) == {IN_TOTO, SPDX}
+    shown = inspect(server, "app:1")
+    assert shown["digest"] == digest and {each["artifactType"]: each["digest"] for each in shown["referrers"]} == listed
+
+    statement = inspect(server, "app:1", "--provenance")
+    assert statement["_type"] == "https://in-toto.io/Statement/v1" and statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert statement["subject"] == [{"name": "app:1", "digest": {"sha256": digest.removeprefix("sha256:")}}]
+    definition, run = statement["predicate"]["buildDefinition"], statement["predicate"]["runDetails"]
+    parameters = definition["externalParameters"]
+    assert parameters["target"] == "final" and parameters["secretIds"] == ["pass"] and len(parameters["context"]["digest"]["sha256"]) == 64
+    assert parameters["dockerfile"] == {"path": "Dockerfile", "digest": {"sha256": hashlib.sha256((tmp_path / "Dockerfile").read_bytes()).hexdigest()}}
+    assert parameters["buildArgs"] == {"LEVEL": "info with ***", "API_TOKEN": "***"}
+    assert definition["resolvedDependencies"] == [
+        {"uri": "docker-image://busybox", "digest": {"sha256": digest_of(server, "busybox:latest").removeprefix("sha256:")}},
+        {"uri": f"http://{far_file}", "digest": {"sha256": hashlib.sha256(FETCHED).hexdigest()}}]
+    assert run["metadata"]["startedOn"] <= run["metadata"]["finishedOn"] and run["metadata"]["invocationId"]
+    for word in ("t0psecret", "a-hidden-value", "me:word"):
+        assert word not in json.dumps(statement)
+
+    packages = inspect(server, "app:1", "--sbom")["packages"]
+    assert [(package["name"], package["versionInfo"]) for package in packages] == [("zlib1g", "1:1.2.13")]
+
+
+def test_an_unchanged_build_keeps_what_it_has_and_a_changed_one_gets_its_own(server, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY Dockerfile /there\n")
+    first = build(server, tmp_path, "kept:1")
+    before = referrers(server, "kept", first)
+    assert len(before) == 2 and "No Debian packages" in inspect(server, "kept:1", "--sbom")["comment"]
+    assert build(server, tmp_path, "kept:1") == first and build(server, tmp_path, "kept:2") == first
+    assert referrers(server, "kept", first) == before
+    # Another repository has its own; nothing of that changes the image.
+    assert build(server, tmp_path, "elsewhere:1") == first and len(referrers(server, "elsewhere", first)) == 2
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY Dockerfile /there\nCMD [\"true\"]\n")
+    second = build(server, tmp_path, "kept:1")
+    assert second != first and len(referrers(server, "kept", second)) == 2 and referrers(server, "kept", first) == before
+
+
+def test_the_documents_go_with_their_image(server, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nENV A=going\n")
+    digest = build(server, tmp_path, "going:1")
+    blobs = server.root / "images/blobs/sha256"
+    manifests = {each["digest"].removeprefix("sha256:") for each in referrers(server, "going", digest)}
+    for path in blobs.iterdir():  # long ago
+        os.utime(path, (1, 1))
+    for path in (server.root / "images/repositories").rglob("*"):
+        os.utime(path, (1, 1))
+    server.watari("images", "prune", "--root", server.root)
+    assert manifests <= {path.name for path in blobs.iterdir()}
+    server.watari("images", "rm", "--root", server.root, "going:1")
+    server.watari("images", "prune", "--root", server.root)
+    assert not manifests & {path.name for path in blobs.iterdir()}
+
+
+def test_a_push_takes_them_along(server, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nENV A=pushed\n")
+    digest = build(server, tmp_path, "pushed:1")
+    here = {each["digest"] for each in referrers(server, "pushed", digest)}
+    with Server() as other:
+        host = other.url.removeprefix("http://")
+        server.watari("images", "push", "--root", server.root, "pushed:1", f"{host}/there:2")
+        assert {each["digest"] for each in referrers(other, "there", digest)} == here and len(here) == 2
+        assert inspect(other, "there:2", "--provenance") == inspect(server, "pushed:1", "--provenance")
+
+
+class OldRegistry:
+    """Takes pushes, knows nothing of subjects, and cannot list referrers."""
+
+    def __init__(self):
+        self.manifests, self.blobs = {}, set()
+        registry = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def answer(self, status, body=b"", **headers):
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body if self.command != "HEAD" else b"")
+
+            def do_GET(self):
+                last = self.path.rsplit("/", 1)[1]
+                held = registry.manifests.get(last) if "/manifests/" in self.path else None
+                self.answer(200, held[1], Content_Type=held[0]) if held else self.answer(200 if last in registry.blobs else 404)
+
+            do_HEAD = do_GET
+
+            def do_POST(self):
+                self.answer(202, Location=self.path + "1")
+
+            def do_PUT(self):
+                if "/manifests/" not in self.path:
+                    registry.blobs.add(self.path.split("digest=")[1])
+                    return self.answer(201)
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                del self.headers["Content-Length"]
+                for name in (self.path.rsplit("/", 1)[1], "sha256:" + hashlib.sha256(body).hexdigest()):
+                    registry.manifests[name] = (self.headers["Content-Type"], body)
+                self.answer(201)
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.host = f"127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+def test_a_registry_that_cannot_list_referrers_gets_their_index_under_a_tag(server, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nENV A=old\n")
+    digest = build(server, tmp_path, "old:1")
+    registry = OldRegistry()
+    try:
+        for _ in range(2):  # the same again adds nothing
+            server.watari("images", "push", "--root", server.root, "old:1", f"{registry.host}/old:1")
+        index = json.loads(registry.manifests[digest.replace(":", "-")][1])
+        listed = {each["artifactType"]: each["digest"] for each in index["manifests"]}
+        assert listed == {each["artifactType"]: each["digest"] for each in referrers(server, "old", digest)} and len(index["manifests"]) == 2
+        assert all(each in registry.manifests for each in listed.values())
+    finally:
+        registry.http.shutdown()
+        registry.http.server_close()
