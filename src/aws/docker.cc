@@ -259,7 +259,8 @@ class DockerCall {
     if (!is_local(name)) {
       TRY(auto remote, remote_of(name, registry_login()));
       registry::Progress progress;
-      TRY_VOID(registry::push_image(images_, image.digest, *remote, progress));
+      TRY(auto local, oci::parse_reference(name));
+      TRY_VOID(registry::push_image(images_, local.repository, image.digest, *remote, progress));
     }
     line(status(fmt::format("{}: digest: {} size: {}", tag, image.digest, image.size)));
     return line(Json::object({{"progressDetail", Json::object()}, {"aux", Json::object({{"Tag", tag}, {"Digest", image.digest}, {"Size", image.size}})}}));
