@@ -285,13 +285,16 @@ class Copier {
     if (::mkdir((target_.upper / path).c_str(), 0755) != 0) return sys::fail_errno("make directory /" + path);
     fresh_.insert(path);
     up_.insert(path);
-    own_.insert(path);
     return {};
   }
 
   Result<bool> make_directory(const std::string& path) {
     auto there = find(path);
-    if (!there) return make_new(path).map([] { return true; });
+    if (!there) {
+      TRY_VOID(make_new(path));
+      own_.insert(path);
+      return true;
+    }
     if (S_ISDIR(there->st_mode)) return false;
     return fail(Code::InvalidArgument, "a directory cannot replace {}, which is {}", fs::path(path).filename().string(), S_ISLNK(there->st_mode) ? "a link" : "no directory");
   }
