@@ -31,15 +31,6 @@ void apply_override(model::ContainerDefinition& container, const model::Containe
 
 }  // namespace
 
-Resources resources_of(const model::TaskDefinition& definition) {
-  Resources sum;
-  for (const auto& container : definition.containers) {
-    sum.cpu_units += container.cpu;
-    sum.memory_mib += container.memory_mib.value_or(container.memory_reservation_mib.value_or(0));
-  }
-  return {quantity(definition.cpu, "vcpu", 1024).value_or(sum.cpu_units), quantity(definition.memory, "gb", 1024).value_or(sum.memory_mib)};
-}
-
 std::filesystem::path log_directory(const std::filesystem::path& root, const model::Task& task,
                                     const model::ContainerDefinition& container) {
   auto place = model::log_place(task, container);

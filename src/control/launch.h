@@ -19,10 +19,4 @@ Reservation reserved_by(const model::TaskDefinition& definition);
 // ResourceInitializationError in words when a secret cannot be read.
 Result<engine::TaskSpec> make_spec(Control& control, const Ports& ports, const model::Task& task);
 
-// What a task of this definition may use: the task's own numbers, else the sum of its containers'.
-struct Resources {
-  std::int64_t cpu_units = 0, memory_mib = 0;
-};
-Resources resources_of(const model::TaskDefinition& definition);
-
 }  // namespace watari::control

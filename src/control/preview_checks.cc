@@ -180,7 +180,7 @@ void check_room(Control& control, const Proposal& proposal, const Host& host, Pr
     if (const auto* subnet = state.subnets.find(network_key(service.scope, id))) free += free_addresses(state, *subnet);
   if (placed && free < static_cast<std::uint64_t>(more))
     block(out, "NO_ADDRESS", join(network.subnets, ", "), fmt::format("{} addresses are free, and up to {} more tasks run at once", free, more), "add a subnet, or lower the desired count");
-  auto needs = resources_of(proposal.definition);
+  auto needs = reserved_by(proposal.definition);
   if (needs.cpu_units > host.cpu_units)
     block(out, "CPU", proposal.definition.family, fmt::format("a task wants {} CPU units; this machine has {}", needs.cpu_units, host.cpu_units), "lower cpu of the task definition");
   if (needs.memory_mib * std::max(1, service.desired_count) > host.memory_mib)

@@ -10,13 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients"))
 
 from application import Application  # noqa: E402
-from server import Server  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server("--time-scale", "60") as running:
-        yield running
+from services import quick_server as server  # noqa: E402, F401
 
 
 @pytest.fixture(scope="module")
