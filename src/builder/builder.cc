@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "builder/base_image.h"
 #include "builder/build_record.h"
+#include "builder/cache_mounts.h"
 #include "builder/contexts.h"
 #include "builder/executor.h"
 #include "builder/lint.h"
@@ -50,12 +51,15 @@ class BuilderImpl final : public Builder {
   Result<std::string> find_context(const std::string& sha256) override {
     return contexts_->find(Contexts::id_of(sha256)).map([&](const Context&) { return Contexts::id_of(sha256); });
   }
+  Result<void> export_caches(const Write& write) override { return export_cache_mounts(cache_mounts(), write); }
+  Result<std::vector<std::string>> import_caches(const Read& read) override { return import_cache_mounts(cache_mounts(), read); }
   Result<std::string> start(BuildRequest request) override;
   Result<std::string> start_base(BaseRequest request) override;
   Result<BuildReport> get(const std::string& build_id, std::int64_t log_position) override;
   Result<void> stop(const std::string& build_id) override;
 
   fs::path records() const { return options_.root / "builds" / "records"; }
+  fs::path cache_mounts() const { return options_.root / "images" / "cache-mounts"; }
   fs::path work() const { return options_.root / "builds" / "work"; }
 
  private:
@@ -167,7 +171,7 @@ Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scrat
   BuildGroup group(options_.group + record.id(), request.limits);
   BuildSecrets secrets{request.secrets, request.agents, request.docker_host, request.docker_config};
   Materials materials;
-  ExecutorOptions options{.contexts = inputs.contexts, .scratch = scratch, .cache_mounts = options_.root / "images" / "cache-mounts",
+  ExecutorOptions options{.contexts = inputs.contexts, .scratch = scratch, .cache_mounts = cache_mounts(),
                           .secrets = secrets, .materials = materials, .epoch = epoch, .group = group,
                           .name = request.tags.empty() ? "" : split(request.tags[0], ':')[0], .runtime = options_.runtime,
                           .parallel = options_.parallel, .no_cache = request.no_cache};
@@ -248,6 +252,7 @@ Result<std::unique_ptr<Builder>> Builder::open(BuilderOptions options, oci::Imag
   BuildGroup::sweep(options.group);
   auto builder = std::make_unique<BuilderImpl>(std::move(options), images, std::move(contexts), std::move(cache));
   TRY_VOID(sweep(*builder));
+  sweep_cache_mounts(builder->cache_mounts());
   return builder;
 }
 

@@ -125,6 +125,11 @@ class Builder {
   // The id of a context whose plain tar or index has this SHA-256 (hexadecimal), so that a client need not send it again. NotFound.
   virtual Result<std::string> find_context(const std::string& sha256) = 0;
 
+  // The caches of RUN --mount=type=cache as one tar, and back: builder/cache_mounts.h. import_caches tells their ids.
+  using Write = std::function<Result<void>(std::string_view)>;
+  virtual Result<void> export_caches(const Write& write) = 0;
+  virtual Result<std::vector<std::string>> import_caches(const Read& read) = 0;
+
   // Both return the build's id at once. InvalidArgument/NotFound when the request cannot be started at all.
   virtual Result<std::string> start(BuildRequest request) = 0;
   virtual Result<std::string> start_base(BaseRequest request) = 0;

@@ -15,6 +15,7 @@ using codec::Json;
 Result<StepCache> StepCache::open(fs::path directory) {
   std::error_code problem;
   fs::create_directories(directory / "last", problem);
+  if (!problem) fs::create_directories(directory / "at", problem);
   if (problem) return fail(Code::Internal, "create {}: {}", directory.string(), problem.message());
   return StepCache(std::move(directory));
 }
@@ -43,7 +44,7 @@ std::optional<CachedStep> StepCache::find(const std::string& key) const {
   return step;
 }
 
-Result<void> StepCache::put(const Json& inputs, const std::string& slot, const CachedStep& step, const LayerContents& contents) const {
+Result<void> StepCache::put(const Json& inputs, const StepNote& note, const CachedStep& step, const LayerContents& contents) const {
   // Two builds may make the same entry; each is written by one at a time.
   static std::mutex writing;
   std::lock_guard lock(writing);
@@ -55,14 +56,15 @@ Result<void> StepCache::put(const Json& inputs, const std::string& slot, const C
                                      {"mediaType", step.layer->media_type}}));
   std::error_code ignored;
   fs::create_directory(directory_ / key.substr(0, 2), ignored);
-  TRY_VOID(sys::replace_file(file_of(key, "inputs"), text));
+  TRY_VOID(sys::replace_file(file_of(key, "inputs"), Json::object({{"inputs", inputs}, {"below", note.below}}).dump()));
   if (!contents.empty()) {
     std::string files;
     for (const auto& [path, content] : contents) files.append(content).append(1, '\0').append(path).append(1, '\0');
     TRY_VOID(sys::replace_file(file_of(key, "files"), files));
   }
   TRY_VOID(sys::replace_file(file_of(key, "json"), entry.dump()));
-  return sys::replace_file(directory_ / "last" / slot, key);
+  TRY_VOID(sys::replace_file(directory_ / "at" / note.place, note.instruction));
+  return sys::replace_file(directory_ / "last" / note.slot, key);
 }
 
 std::optional<std::pair<oci::Layer, LayerContents>> StepCache::last(const std::string& slot) const {
@@ -80,14 +82,6 @@ std::optional<std::pair<oci::Layer, LayerContents>> StepCache::last(const std::s
     contents.emplace(path, content);
   }
   return std::pair(*step->layer, std::move(contents));
-}
-
-std::string StepCache::explain(const Json& inputs, const std::string& slot) const {
-  auto key = last_key(slot);
-  auto before = key.empty() ? fail(Code::NotFound, "none") : sys::read_file(file_of(key, "inputs")).and_then([](const std::string& text) { return codec::parse_json(text); });
-  if (!before) return "not built here before";
-  auto what = difference(*before, inputs);
-  return what.empty() ? "its layer is not in the store any more" : what;
 }
 
 namespace {
@@ -139,6 +133,44 @@ std::string difference(const Json& before, const Json& now) {
     else add(found == kWords.end() ? word + " is another" : word);
   }
   return text;
+}
+
+namespace {
+
+std::pair<std::string, std::string> halves(const std::string& text) {
+  auto space = std::min(text.find(' '), text.size());
+  return {text.substr(0, space), text.substr(std::min(space + 1, text.size()))};
+}
+
+// Which base or which step above is not what it was.
+std::string difference_below(const Json& before, const Json& now) {
+  const auto &old = before.as_array(), &fresh = now.as_array();
+  for (std::size_t i = 0; i < fresh.size() && i < old.size(); ++i) {
+    if (old[i] == fresh[i]) continue;
+    if (i > 0) return fmt::format("the layer of `{}` above it is another", halves(fresh[i].as_string()).second);
+    auto [was_name, was] = halves(old[0].as_string());
+    auto [name, is] = halves(fresh[0].as_string());
+    return was_name == name ? fmt::format("the base {} is another: it was {}, it is {}", name, was.substr(0, 19), is.substr(0, 19))
+                            : fmt::format("the base is another: it was {}, it is {}", was_name, name);
+  }
+  return old.size() == fresh.size() ? "" : "there are other steps above it";
+}
+
+}  // namespace
+
+std::string StepCache::explain(const Json& inputs, const StepNote& note) const {
+  auto key = last_key(note.slot);
+  auto before = key.empty() ? fail(Code::NotFound, "none") : sys::read_file(file_of(key, "inputs")).and_then([](const std::string& text) { return codec::parse_json(text); });
+  if (!before) {
+    auto there = sys::read_file(directory_ / "at" / note.place);
+    return there && *there != note.instruction ? fmt::format("the instruction is another: it was `{}`", *there) : "not built here before";
+  }
+  auto below = difference_below((*before)["below"], note.below);
+  auto now = inputs;
+  if (!below.empty()) now.set("below", (*before)["inputs"]["below"]);  // said better
+  auto what = difference((*before)["inputs"], now);
+  if (what.empty() && below.empty()) return "pruned: its layer is not in the store any more";
+  return below + (below.empty() || what.empty() ? "" : "; ") + what;
 }
 
 }  // namespace watari::builder

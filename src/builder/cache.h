@@ -2,9 +2,10 @@
 // What a step made the last time it had exactly these inputs.
 //
 //   DIR/<2 hex>/<key>.json    {"layer": …, "created": …}; key = SHA-256 of the inputs
-//   DIR/<2 hex>/<key>.inputs  the inputs, to explain a miss
+//   DIR/<2 hex>/<key>.inputs  the inputs and what was below, to explain a miss
 //   DIR/<2 hex>/<key>.files   of a COPY: content and path of its regular files, each followed by a zero byte
 //   DIR/last/<slot>           the key of the newest entry of an instruction
+//   DIR/at/<place>            what the newest instruction at a place of a stage was
 //
 // Entries appear whole (temporary name, rename) and never change. They are not flushed to the disk: losing one costs time, nothing else, and
 // what a power cut damages is not read as an entry. Thread-safe.
@@ -24,18 +25,27 @@ struct CachedStep {
   std::string created;              // RFC 3339
 };
 
+// Where a step stands, for explanations.
+struct StepNote {
+  std::string slot;          // of the instruction, whatever it reads
+  std::string place;         // of its position in its stage, whatever is written there
+  std::string instruction;
+  codec::Json below;         // the base first, "NAME DIGEST", then "DIFF-ID INSTRUCTION" of each layer
+};
+
 class StepCache {
  public:
   static Result<StepCache> open(std::filesystem::path directory);
 
   static std::string key_of(const codec::Json& inputs);
   std::optional<CachedStep> find(const std::string& key) const;
-  Result<void> put(const codec::Json& inputs, const std::string& slot, const CachedStep& step, const LayerContents& contents = {}) const;
+  Result<void> put(const codec::Json& inputs, const StepNote& note, const CachedStep& step, const LayerContents& contents = {}) const;
   // What the instruction made the last time, whatever it read then, and what that layer's files hold.
   std::optional<std::pair<oci::Layer, LayerContents>> last(const std::string& slot) const;
 
-  // Why `inputs` were not in the cache: what differs from the newest entry of the same slot, in words.
-  std::string explain(const codec::Json& inputs, const std::string& slot) const;
+  // Why `inputs` were not in the cache, in words: what differs from the newest entry of the same instruction, or that another instruction was
+  // there.
+  std::string explain(const codec::Json& inputs, const StepNote& note) const;
 
  private:
   explicit StepCache(std::filesystem::path directory) : directory_(std::move(directory)) {}

@@ -38,7 +38,8 @@ Result<StageState> StageBuild::run() {
   TRY_VOID(own_mounts());
   shared_.observer.step_started(stage_.first_step);
   TRY_VOID(start());
-  shared_.observer.step_ended(stage_.first_step, StepStatus::Done, stage_.base ? stage_.base->digest : "");
+  auto from = stage_.base ? stage_.base->digest : stage_.parent ? "the stage as it was built" : stage_.base_directory.empty() ? "nothing" : "a context's files";
+  shared_.observer.step_ended(stage_.first_step, StepStatus::Done, from);
   int number = stage_.first_step;
   for (const auto& instruction : stage_.instructions) TRY_VOID(carry_out(++number, instruction));
   return std::move(state_);
@@ -53,6 +54,7 @@ Result<void> StageBuild::start() {
     state_.history = stage_.base->history;
     state_.created = stage_.base->created;
     state_.author = stage_.base->author;
+    state_.base = (stage_.from.words.empty() ? "FROM" : stage_.from.words[0]) + " " + stage_.base->digest;
     for (const auto& pair : state_.config.env) {
       auto equals = std::min(pair.find('='), pair.size());
       state_.variables[pair.substr(0, equals)] = pair.substr(std::min(equals + 1, pair.size()));
@@ -122,20 +124,33 @@ std::string StageBuild::slot_of(const Instruction& instruction) const {
   return sha256_hex(fmt::format("{}\n{}\n{}\n{}", shared_.name, shared_.plan.file, stage_.name, instruction.source));
 }
 
+StepNote StageBuild::note_of(const Instruction& instruction) const {
+  StepNote note{.slot = slot_of(instruction), .place = sha256_hex(fmt::format("{}\n{}\n{}\n@{}", shared_.name, shared_.plan.file, stage_.name, number_ - stage_.first_step)),
+                .instruction = instruction.source, .below = Json::array({Json(state_.base)})};
+  std::size_t layer = 0;
+  for (const auto& entry : state_.history)
+    if (!entry.empty_layer && layer < state_.layers.size()) note.below.push(Json(state_.layers[layer++].diff_id + " " + entry.created_by));
+  return note;
+}
+
 Result<void> StageBuild::layer_step(LayerStep step) {
   auto key = StepCache::key_of(step.inputs);
-  auto slot = slot_of(step.instruction);
+  auto note = note_of(step.instruction);
+  bool pruned = false;
   if (!shared_.no_cache) {
-    if (auto found = cached(key)) {
+    pruned = shared_.cache.find(key).has_value();
+    if (auto found = pruned ? cached(key) : std::nullopt) {
       status_ = StepStatus::Cached;
       reason_ = "same instruction, same layers below, same inputs";
       accept(step.instruction, *found);
       return {};
     }
   }
-  reason_ = shared_.no_cache ? "the cache is not to be used" : shared_.cache.explain(step.inputs, slot);
+  reason_ = shared_.no_cache ? "the cache is not to be used"
+            : pruned         ? "pruned: its layer is not in the store any more"
+                             : shared_.cache.explain(step.inputs, note);
   TRY(auto made, make_layer(step));
-  TRY_VOID(shared_.cache.put(step.inputs, slot, made, step.contents ? *step.contents : LayerContents()));
+  TRY_VOID(shared_.cache.put(step.inputs, note, made, step.contents ? *step.contents : LayerContents()));
   accept(step.instruction, made);
   return {};
 }

@@ -38,6 +38,7 @@ struct StageState {
   std::vector<oci::HistoryEntry> history;
   std::string created;  // of the newest layer: the same steps give the same image
   std::string author;
+  std::string base;     // "NAME DIGEST" of what everything stands on, for explanations
   Variables variables;  // what words and commands see: ARG and ENV, whichever was set last
 };
 
@@ -156,6 +157,7 @@ class StageBuild {
   std::string in_workdir(const std::string& path) const;
   codec::Json inputs(std::string_view kind, bool alone = false) const;
   std::string slot_of(const Instruction& instruction) const;
+  StepNote note_of(const Instruction& instruction) const;
 
   const BuildShared& shared_;
   const PlannedStage& stage_;

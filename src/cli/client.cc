@@ -189,7 +189,7 @@ Result<Json> Client::call_all(const std::string& service, const std::string& ope
 Result<Json> Client::upload(const std::string& path, Upload upload) {
   auto request = request_to(path);
   request.headers.set("content-type", "application/x-tar");
-  request.headers.set("x-watari-context", upload.kind);
+  if (!upload.kind.empty()) request.headers.set("x-watari-context", upload.kind);
   // The body is streamed, so the signature covers its digest in a header instead; the server compares.
   if (!upload.sha256.empty()) request.headers.set("x-amz-meta-sha256", upload.sha256);
   sign(request, "watari");
@@ -198,6 +198,24 @@ Result<Json> Client::upload(const std::string& path, Upload upload) {
   if (!response) return fail(unreachable(response.error()));
   if (response->status != 200) return fail(api_error("upload to " + path, *response));
   return codec::parse_json(response->body);
+}
+
+Result<void> Client::download(const std::string& path, std::function<bool(std::string_view)> sink) {
+  auto request = request_to(path);
+  request.method = "GET";
+  sign(request, "watari");
+  int status = 0;
+  std::string refused;
+  auto on_body = [&](std::string_view bytes) {
+    if (status == 200) return sink(bytes);
+    refused += bytes;
+    return refused.size() < 65536;
+  };
+  auto response = net::fetch(request, {.stall = Millis(60'000), .ca_file = authority(), .on_head = [&](int code, const net::Headers&) { status = code; }, .on_body = on_body});
+  if (!response) return fail(unreachable(response.error()));
+  response->body = refused;
+  if (response->status != 200) return fail(api_error("download of " + path, *response));
+  return {};
 }
 
 std::string Client::host() const {

@@ -35,6 +35,8 @@ class Client {
     std::function<std::string()> body;
   };
   Result<codec::Json> upload(const std::string& path, Upload upload);
+  // A signed GET whose body goes to `sink` piece by piece; returning false ends it.
+  Result<void> download(const std::string& path, std::function<bool(std::string_view)> sink);
 
   const Place& place() const { return place_; }
   std::string host() const;  // without scheme and port

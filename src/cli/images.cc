@@ -3,9 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <thread>
 
+#include "base/digest.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
@@ -163,6 +166,73 @@ Result<void> login(const Options& options) {
   return {};
 }
 
+// A file with a name appears whole or not at all.
+Result<void> export_caches(const Options& options) {
+  TRY(auto client, options.connect());
+  const bool to_stdout = options.to == "-";
+  const auto temporary = options.to + ".part";
+  std::ofstream file;
+  if (!to_stdout) file.open(temporary, std::ios::binary | std::ios::trunc);
+  std::ostream& out = to_stdout ? std::cout : file;
+  std::int64_t size = 0;
+  std::string tail;  // a tar ends with two blocks of zeros
+  auto done = client.download("/watari/cache-mounts", [&](std::string_view bytes) {
+    size += static_cast<std::int64_t>(bytes.size());
+    tail.append(bytes.substr(bytes.size() - std::min<std::size_t>(bytes.size(), 1024)));
+    tail.erase(0, tail.size() - std::min<std::size_t>(tail.size(), 1024));
+    return out.write(bytes.data(), static_cast<std::streamsize>(bytes.size())).good();
+  });
+  out.flush();
+  if (done && (tail.size() < 1024 || tail.find_first_not_of('\0') != tail.npos)) done = fail(Code::Conflict, "the server broke off: a build changed a cache meanwhile; export again");
+  if (done && !out) done = fail(Code::ResourceExhausted, "cannot write {}", options.to);
+  if (!to_stdout) {
+    file.close();
+    std::error_code problem;
+    if (done) std::filesystem::rename(temporary, options.to, problem);
+    else std::filesystem::remove(temporary, problem);
+    if (done && problem) return fail(Code::Unavailable, "cannot write {}: {}", options.to, problem.message());
+  }
+  if (done) fmt::print(stderr, "{} in {}\n", size_text(size), options.to);
+  return done;
+}
+
+Result<void> import_caches(const Options& options) {
+  TRY(auto client, options.connect());
+  auto file = std::make_shared<std::ifstream>(options.from, std::ios::binary);
+  if (!*file) return fail(Code::NotFound, "cannot read {}", options.from);
+  Sha256Stream hash;
+  std::int64_t size = 0;
+  auto next = [file] {
+    std::string piece(256 * 1024, '\0');
+    file->read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    piece.resize(static_cast<std::size_t>(file->gcount()));
+    return piece;
+  };
+  for (auto piece = next(); !piece.empty(); piece = next()) {
+    hash.update(piece);
+    size += static_cast<std::int64_t>(piece.size());
+  }
+  file->clear();
+  file->seekg(0);
+  TRY(auto answer, client.upload("/watari/cache-mounts", {"", hex(hash.finish()), size, next}));
+  if (options.json) fmt::print("{}\n", answer.pretty());
+  else for (const auto& id : answer["ids"].as_array()) fmt::print("{}\n", id.as_string());
+  return {};
+}
+
+void add_caches(CLI::App& verb, const std::shared_ptr<Options>& options, Run& run) {
+  auto caches = verb.add_subcommand("cache", "The caches of RUN --mount=type=cache");
+  caches->require_subcommand(1);
+  auto out = caches->add_subcommand("export", "Write all of them to a file (a tar), for another server");
+  out->add_option("file", options->to, "FILE, or - for standard output")->required();
+  add_common(*out, *options);
+  out->callback([options, &run] { run = [options] { return finish(export_caches(*options)); }; });
+  auto in = caches->add_subcommand("import", "Take caches from such a file (plain, gzip or zstd); those that are here are replaced");
+  in->add_option("file", options->from, "FILE")->required();
+  add_common(*in, *options);
+  in->callback([options, &run] { run = [options] { return finish(import_caches(*options)); }; });
+}
+
 void add_transfers(CLI::App& verb, const std::shared_ptr<Options>& options, Run& run) {
   auto pull_verb = verb.add_subcommand("pull", "Fetch an image from another registry");
   pull_verb->add_option("source", options->from, "REGISTRY/NAME:TAG")->required();
@@ -205,6 +275,7 @@ void add_images(CLI::App& app, Run& run) {
   inspect_verb->callback([options, &run] { run = [options] { return finish(inspect(*options)); }; });
 
   add_transfers(*verb, options, run);
+  add_caches(*verb, options, run);
 
   auto rm_verb = verb->add_subcommand("rm", "Remove tags");
   rm_verb->add_option("names", options->names, "NAME:TAG")->required();

@@ -341,3 +341,65 @@ def check_store(server, tmp_path):
         target = tmp_path / "checked"
         shutil.rmtree(target, ignore_errors=True)
         subprocess.run(["skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", f"docker://127.0.0.1:{port}/{image}", f"dir:{target}"], check=True)
+
+
+def reasons(server, *words):
+    """The WHY of each step by its instruction."""
+    done = server.watari("build", "--json", "-t", "why", *words)
+    return {step["instruction"]: step.get("reason", "") for step in json.loads(done.stdout)["steps"]}
+
+
+def test_explains_every_hit_and_miss(server, tmp_path):
+    copy, run = "COPY src /src", "RUN echo $WHO > /who"
+    text = f"FROM why-base\nARG WHO=you\n{run}\n{copy}\nENV A=b\nCMD [\"x\"]\n"
+    (tmp_path / "base").mkdir()
+    base = lambda word: server.watari("build", "-t", "why-base", dockerfile(tmp_path / "base", f"FROM busybox\nRUN echo {word} > /base\n"))  # noqa: E731
+    base("one")
+    context = tmp_path / "context"
+    (context / "src").mkdir(parents=True)
+    (context / "src/a").write_text("a")
+    dockerfile(context, text)
+    assert reasons(server, context)[run] == "not built here before"
+    hit = reasons(server, context)
+    assert hit[run] == hit[copy] == "same instruction, same layers below, same inputs"
+    assert hit["ENV A=b"] == hit['CMD ["x"]'] == "changes the configuration only" and hit["FROM why-base"].startswith("sha256:")
+    (context / "src/a").write_text("b")
+    (context / "src/new").write_text("n")
+    assert reasons(server, context)[copy] == "files changed: a; new: new"
+    why = reasons(server, "--build-arg", "WHO=me", context)
+    assert why[run] == "environment changed: WHO"
+    assert why[copy] == f"the layer of `{run}` above it is another"
+    dockerfile(context, text.replace("echo $WHO", "echo hello $WHO"))
+    assert reasons(server, context)["RUN echo hello $WHO > /who"] == f"the instruction is another: it was `{run}`"
+    base("two")
+    why = reasons(server, context)["RUN echo hello $WHO > /who"]
+    assert why.startswith("the base why-base is another: it was sha256:")
+    assert reasons(server, "--no-cache", context)[copy] == "the cache is not to be used"
+    for layer in (server.root / "images/layers").iterdir():
+        if (layer / "fs/src/new").exists():
+            shutil.rmtree(layer)
+            (server.root / "images/blobs/sha256" / layer.name).unlink(missing_ok=True)  # a young layer can be made again from its tar
+    assert reasons(server, context)[copy] == "pruned: its layer is not in the store any more"
+
+
+def test_cache_mounts_travel_to_another_server(server, tmp_path):
+    text = "FROM busybox\nRUN --mount=type=cache,id=deps,target=/deps echo {} >> /deps/log; ln -sf log /deps/link; cat /deps/log; readlink /deps/link\n"
+    (tmp_path / "context").mkdir()
+    server.watari("build", dockerfile(tmp_path / "context", text.format("first")))
+    archive = tmp_path / "caches.tar"
+    server.watari("images", "cache", "export", archive)
+    with Server() as other:
+        other.watari("base", "build", "busybox", "--from", "busybox")
+        assert "deps" in other.watari("images", "cache", "import", archive).stdout.split()
+        assert "first\n#2 second\n#2 log" in other.watari("build", dockerfile(tmp_path / "context", text.format("second"))).stderr
+        # A cache that is there is replaced; what is no such archive changes nothing.
+        assert "deps" in other.watari("images", "cache", "import", archive).stdout.split()
+        for bad in ({"../escape": b"x"}, {"deps/log": b"x"}, {"0" * 32 + "/f": b"x"}):
+            with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+                for name, content in bad.items():
+                    info = tarfile.TarInfo(name)
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+            assert other.watari("images", "cache", "import", tmp_path / "bad.tar", check=False).returncode == 1
+        assert "first\n#2 third\n" in other.watari("build", dockerfile(tmp_path / "context", text.format("third"))).stderr
+        assert not [each for each in (other.root / "images/cache-mounts").iterdir() if each.name.startswith(".")]

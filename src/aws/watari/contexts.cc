@@ -1,5 +1,7 @@
 #include "aws/watari/contexts.h"
 
+#include <functional>
+
 #include "aws/authenticate.h"
 #include "base/digest.h"
 #include "base/log.h"
@@ -38,8 +40,9 @@ Result<Json> store(std::string_view kind, const builder::Builder::Read& read, bu
   return fail(Code::InvalidArgument, "x-watari-context: {} is not known; expected index or `files ID`", kind);
 }
 
-Result<Json> take(const net::Request& request, net::BodyReader& body, builder::Builder& builder, const Credentials& credentials) {
-  if (request.method != "POST") return fail(Code::InvalidArgument, "a build context is sent with POST, not {}", request.method);
+// Gives the body to `use` and compares its digest with the signed one.
+Result<Json> take(const net::Request& request, net::BodyReader& body, const Credentials& credentials, const std::function<Result<Json>(const builder::Builder::Read&)>& use) {
+  if (request.method != "POST") return fail(Code::InvalidArgument, "it is sent with POST, not {}", request.method);
   TRY(auto caller, authenticate(request, credentials, SystemClock().now()));
   Sha256Stream hash;
   bool ended = false;
@@ -49,12 +52,12 @@ Result<Json> take(const net::Request& request, net::BodyReader& body, builder::B
     ended = count == 0;
     return count;
   };
-  TRY(auto stored, store(request.headers.get("x-watari-context"), read, builder));
+  TRY(auto stored, use(read));
   std::vector<char> rest(65536);  // padding behind the archive's end
   while (!ended) TRY_VOID(read(rest));
   auto expected = request.headers.get("x-amz-meta-sha256");
   if (!expected.empty() && to_lower(expected) != hex(hash.finish()))
-    return fail(Code::InvalidArgument, "the build context that arrived is not the one that was signed; send it again");
+    return fail(Code::InvalidArgument, "what arrived is not what was signed; send it again");
   return stored;
 }
 
@@ -62,9 +65,41 @@ Result<Json> take(const net::Request& request, net::BodyReader& body, builder::B
 
 net::StreamHandler make_context_upload(builder::Builder& builder, Credentials credentials) {
   return [&builder, credentials = std::move(credentials)](const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer) {
-    auto stored = take(request, body, builder, credentials);
+    auto stored = take(request, body, credentials, [&](const auto& read) { return store(request.headers.get("x-watari-context"), read, builder); });
     auto sent = writer.send(stored ? answer(200, *stored) : refusal(stored.error()));
     if (!sent) log::debug("build context: the client went away: {}", sent.error().message);
+  };
+}
+
+namespace {
+
+// What goes wrong in the middle breaks the connection off, so that nobody takes a part for the whole.
+Result<void> give(const net::Request& request, net::ResponseWriter& writer, builder::Builder& builder, const Credentials& credentials) {
+  auto caller = authenticate(request, credentials, SystemClock().now());
+  if (!caller) return writer.send(refusal(caller.error()));
+  net::Response head;
+  head.headers.set("content-type", "application/x-tar");
+  TRY_VOID(writer.start(head));
+  return builder.export_caches([&](std::string_view bytes) { return writer.write(bytes); });
+}
+
+}  // namespace
+
+net::StreamHandler make_cache_transfer(builder::Builder& builder, Credentials credentials) {
+  return [&builder, credentials = std::move(credentials)](const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer) {
+    if (request.method == "GET") {
+      if (auto given = give(request, writer, builder, credentials); !given) log::warn("caches of builds: {}", given.error().message);
+      return;
+    }
+    auto taken = take(request, body, credentials, [&](const auto& read) {
+      return builder.import_caches(read).map([](const std::vector<std::string>& ids) {
+        auto list = Json::array();
+        for (const auto& id : ids) list.push(Json(id));
+        return Json::object({{"ids", std::move(list)}});
+      });
+    });
+    auto sent = writer.send(taken ? answer(200, *taken) : refusal(taken.error()));
+    if (!sent) log::debug("caches of builds: the client went away: {}", sent.error().message);
   };
 }
 

@@ -18,4 +18,7 @@ namespace watari::aws {
 // For the streaming route. `builder` must outlive the server.
 net::StreamHandler make_context_upload(builder::Builder& builder, Credentials credentials);
 
+// /watari/cache-mounts: GET answers with a tar of all caches of RUN --mount=type=cache, POST takes one and answers {"ids": […]}. Signed the same way.
+net::StreamHandler make_cache_transfer(builder::Builder& builder, Credentials credentials);
+
 }  // namespace watari::aws
