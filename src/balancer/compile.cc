@@ -89,10 +89,16 @@ std::string Compiler::draw(const model::Rule& rule) {
   return "rand(10000),map_int(" + map_file(options, key) + ",none)";
 }
 
-std::string Compiler::binds(int port, const std::string& with) const {
+std::string Compiler::binds(int port, const std::vector<ListenerView>& listeners, const std::string& with) {
+  auto places = options.addresses;
+  for (const auto& view : listeners)
+    if (auto inside = options.inside.find(view.balancer->vpc); inside != options.inside.end() && std::ranges::find(places, inside->second) == places.end())
+      places.push_back(inside->second);
   std::string out;
-  for (std::size_t i = 0; i < options.addresses.size(); ++i)
-    out += fmt::format("  bind \"fd@${{{}}}\"{}  # {}:{}\n", listening_variable(port, i), with, options.addresses[i], port);
+  for (const auto& place : places) {
+    plan.listening.emplace(port, place);
+    out += fmt::format("  bind \"fd@${{{}}}\"{}  # {} port {}\n", listening_variable(port, place), with, place, port);
+  }
   return out;
 }
 

@@ -33,6 +33,7 @@ struct Plan {
   std::map<std::string, std::string> splits;  // rule key -> "backend" or "7000:blue:10000:green" (see README.md)
   std::map<std::string, std::string> files;   // file name in the run directory -> content: bodies, certificates and their lists
   std::set<int> ports;
+  std::set<std::pair<int, std::string>> listening;  // ports and places (listening.h)
 };
 
 struct CompileOptions {
@@ -40,6 +41,7 @@ struct CompileOptions {
   std::vector<std::string> addresses;            // where listeners bind; IPv6 in brackets
   std::set<int> closed_ports;                    // taken by someone else: left out
   std::map<std::string, std::string> namespaces; // VPC -> "name" of a namespace that exists now, with its identity
+  std::map<std::string, std::string> inside;     // VPC -> the place in it where its load balancers listen as well
   bool operator==(const CompileOptions&) const = default;
 };
 

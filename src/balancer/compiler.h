@@ -40,7 +40,7 @@ struct Compiler {
   // Notes how the rule splits its traffic; returns the expression that draws a backend's name.
   std::string draw(const model::Rule& rule);
   // The port's listening sockets (listening.h), with further options.
-  std::string binds(int port, const std::string& with) const;
+  std::string binds(int port, const std::vector<ListenerView>& listeners, const std::string& with);
   // Bind options of a TLS port; notes the certificates' files.
   std::string tls_options(int port, const std::vector<ListenerView>& listeners);
 

@@ -160,7 +160,7 @@ struct HttpPort {
     auto head = all_headers();
     auto out = fmt::format("frontend port-{}\n", port);
     auto secure = tls ? compiler.tls_options(port, listeners) : "";
-    out += compiler.binds(port, secure) + "  bind unix@" + compiler.options.run_directory + "/" + relay() + ".sock mode 600 accept-proxy\n  option idle-close-on-response\n";
+    out += compiler.binds(port, listeners, secure) + "  bind unix@" + compiler.options.run_directory + "/" + relay() + ".sock mode 600 accept-proxy\n  option idle-close-on-response\n";
     // At most some hundred requests a second are timed: those are enough to know the latency, and each costs a microsecond.
     out += logged ? "  log-format \"" + access_log_format() + "\"\n"
                   : "  log-format \"L %b %s %Tr\"\n  http-request set-log-level silent if { fe_req_rate gt 200 } { rand(32) gt 0 }\n";
@@ -192,7 +192,7 @@ void Compiler::add_http_port(int port, const std::vector<ListenerView>& listener
 void Compiler::add_tcp_port(int port, const ListenerView& view) {
   auto out = fmt::format("frontend port-{}\n  # {}\n  mode tcp\n  no log\n", port, view.balancer->name);
   auto secure = view.listener->protocol == "TLS" ? tls_options(port, {view}) : "";
-  out += binds(port, secure);
+  out += binds(port, {view}, secure);
   auto idle = attribute(view.listener->attributes, "tcp.idle_timeout.seconds", idle_timeout(*view.balancer));
   out += "  timeout client " + idle + "s\n";
   for (const auto* rule : view.rules) out += "  use_backend %[" + draw(*rule) + "]\n";

@@ -1,7 +1,5 @@
 #include "balancer/haproxy.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <thread>
@@ -108,10 +106,13 @@ CompileOptions Haproxy::examine(const Snapshot& snapshot) {
   std::set<std::string> complaints;
   for (const auto& [vpc, name] : snapshot.namespace_of_vpc) {
     if (name.empty()) continue;
-    struct stat info{};
-    // The identity makes a namespace that was removed and made again count as another one: HAProxy keeps the old one open.
-    if (::stat(("/run/netns/" + name).c_str(), &info) == 0)
-      options.namespaces[vpc] = fmt::format("{} {}:{}", name, info.st_dev, info.st_ino);
+    // One that was removed and made again counts as another one: HAProxy keeps the old one open.
+    auto identity = identity_of_namespace(name);
+    if (identity.empty()) continue;
+    options.namespaces[vpc] = identity;
+    auto& place = inside_[identity];
+    if (place.empty()) place = place_inside(identity);
+    if (!place.empty()) options.inside[vpc] = place;
   }
   for (const auto& listener : snapshot.listeners) {
     if (sockets_.holds(listener.port)) continue;
@@ -298,13 +299,13 @@ Result<void> Haproxy::reload() {
   auto configuration = render(plan, tables_, wanted_, options_.run_directory, number);
   bool again = running();
   if (process_ && !again) process_->remove_files();
-  TRY_VOID(sockets_.open(plan.ports));
+  TRY_VOID(sockets_.open(plan.listening));
   TRY(auto log, RequestLog::open(options_.run_directory, number));
-  auto inherited = sockets_.inherited(plan.ports);
+  auto inherited = sockets_.inherited(plan.listening);
   inherited.emplace_back(kRequestLogVariable, log.fd());
   TRY(auto next, Process::start(options_.run_directory, options_.haproxy, number, configuration, inherited));
   logs_.insert_or_assign(number, std::move(log));
-  sockets_.keep(plan.ports);
+  sockets_.keep(plan.listening);
   if (again) retire(std::move(process_));
   // Until now the old process chose among the old targets.
   for (auto& [name, table] : tables_)

@@ -83,6 +83,7 @@ class Haproxy {
   std::map<int, RequestLog> logs_;  // by process
   AccessLog access_log_;
   AccessLogSink sink_;
+  std::map<std::string, Place> inside_;  // of namespaces, by identity
   bool incomplete_ = false;
   std::set<std::string> complaints_;
 };

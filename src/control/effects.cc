@@ -5,6 +5,7 @@
 #include "control/evaluation.h"
 #include "control/launch.h"
 #include "control/network.h"
+#include "model/cidr.h"
 #include "plan/reconcile.h"
 
 namespace watari::control {
@@ -81,10 +82,12 @@ void Control::Evaluation::tell_balancer() {
   for (const auto& listener : snapshot.listeners)
     for (const auto& arn : listener.certificates) add_certificate(arn, snapshot.certificates);
   snapshot.namespace_of_vpc.clear();
-  for (const auto& group : snapshot.target_groups) {
-    if (group.vpc.empty() || snapshot.namespace_of_vpc.contains(group.vpc)) continue;
-    if (auto name = vpc_namespace(group.vpc); !name.empty()) snapshot.namespace_of_vpc[group.vpc] = name;
-  }
+  auto add_namespace = [&](const std::string& vpc) {
+    if (vpc.empty() || snapshot.namespace_of_vpc.contains(vpc)) return;
+    if (auto name = vpc_namespace(vpc); !name.empty()) snapshot.namespace_of_vpc[vpc] = name;
+  };
+  for (const auto& balancer : snapshot.load_balancers) add_namespace(balancer.vpc);
+  for (const auto& group : snapshot.target_groups) add_namespace(group.vpc);
   balancing_told = version;
   auto count = ++applied;
   control.ports_.balancer->apply(snapshot);
@@ -120,7 +123,7 @@ void Control::Evaluation::tell_security() {
 }
 
 // Service Connect: each alias of a service resolves to its healthy tasks, for the tasks of its namespace. When none is healthy, to those that
-// once were.
+// once were. A load balancer's name resolves for all tasks of its VPC, to the node address: HAProxy listens there, too.
 void Control::Evaluation::tell_names() {
   struct Addresses {
     std::vector<std::string> healthy, others;
@@ -139,6 +142,16 @@ void Control::Evaluation::tell_names() {
         (healthy ? addresses.healthy : addresses.others).push_back(task->address);
       }
     }
+  });
+  std::set<std::string> spaces;  // of tasks without one, the cluster (launch.cc)
+  state.tasks.each("", [&](const std::string&, const model::Task& task) { spaces.insert(task.cluster); });
+  state.services.each("", [&](const std::string&, const model::Service& service) { spaces.insert(service.target.names_namespace); });
+  state.vpcs.each("", [&](const std::string&, const model::Vpc& vpc) {
+    auto range = model::parse_cidr(vpc.cidr);
+    state.load_balancers.each("", [&](const std::string&, const model::LoadBalancer& balancer) {
+      if (balancer.vpc != vpc.id || !range) return;
+      for (const auto& space : spaces) found[{vpc.id, space}][balancer.dns_name].healthy = {model::ipv4_text(range->base + 1)};
+    });
   });
   for (const auto& [place, names] : names_told) found.try_emplace(place);
   for (auto& [place, by_name] : found) {

@@ -11,11 +11,12 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from busybox_image import make_layout, push  # noqa: E402
-from server import Server  # noqa: E402
+from server import Server, free_port  # noqa: E402
 
 SERVE = "mkdir -p /w && echo welcome > /w/index.html && exec httpd -f -p 8080 -h /w"
 # Not wget: the static one crashes where there is no NSS. -w is the limit for connecting.
 CALL = "echo | nc -w 2 $TARGET 8080"
+ASK = r"""set -- $(grep -w "$NAME" /etc/hosts) && printf 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$NAME" | nc -w 2 "$1" "$PORT" | grep -q "$EXPECT" """
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ class Tasks:
     def __init__(self, ecs, ec2):
         self.ecs = ecs
         self.subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
-        for name, command in (("serve", SERVE), ("call", CALL)):
+        for name, command in (("serve", SERVE), ("call", CALL), ("ask", ASK)):
             ecs.register_task_definition(family=name, containerDefinitions=[
                 {"name": "app", "image": "busybox:1", "memory": 64, "command": ["sh", "-c", command], "stopTimeout": 2}])
 
@@ -99,6 +100,36 @@ def test_groups_decide_who_reaches_a_task(ec2, ecs, tasks):
         assert time.monotonic() < deadline, "the address of a stopped task was not released"
         time.sleep(0.2)
     ec2.delete_security_group(GroupId=web)
+
+
+def test_tasks_reach_a_load_balancer_by_its_name_as_its_groups_allow(server, ec2, tasks):
+    elb, port = server.client("elbv2"), free_port()
+    callers = ec2.create_security_group(GroupName="clients", Description="may call")["GroupId"]
+    front = ec2.create_security_group(GroupName="front", Description="of the load balancer")["GroupId"]
+    ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[
+        {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [{"GroupId": callers}]}])
+    (balancer,) = elb.create_load_balancer(Name="inside", Scheme="internal", Subnets=tasks.subnets[:2], SecurityGroups=[front])["LoadBalancers"]
+    (group,) = elb.create_target_group(Name="inside", Protocol="HTTP", Port=8080, VpcId=balancer["VpcId"], TargetType="ip")["TargetGroups"]
+    elb.create_listener(LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=port,
+                        DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}])
+    served = tasks.start("serve", [front])
+    ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[
+        {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "UserIdGroupPairs": [{"GroupId": front}]}])
+    address, _ = address_of(tasks.wait("tasks_running", served))
+    elb.register_targets(TargetGroupArn=group["TargetGroupArn"], Targets=[{"Id": address}])
+    elb.get_waiter("target_in_service").wait(TargetGroupArn=group["TargetGroupArn"], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+    def exit_code(groups, name):
+        asked = tasks.start("ask", groups, NAME=name, PORT=str(port), EXPECT="welcome")
+        return tasks.wait("tasks_stopped", asked)["containers"][0].get("exitCode")
+
+    assert exit_code([callers], balancer["DNSName"]) == 0
+    assert exit_code([], balancer["DNSName"]) == 1, "the load balancer's group admits callers only"
+    server.kill()
+    server.start()
+    assert exit_code([callers], balancer["DNSName"]) == 0, "after the daemon was killed"
+    elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    assert exit_code([callers], balancer["DNSName"]) == 1, "its name is gone"
 
 
 def test_the_rules_stay_in_force_without_the_daemon(server, ec2, tasks):

@@ -80,7 +80,7 @@ std::string base_chains(std::string_view established, std::string_view then) {
     return fmt::format("  chain {0} {{\n    type filter hook {0} priority filter; policy drop;\n{1}{2}{3}  }}\n", name, before,
                        established, last);
   };
-  return hook("input", established.empty() ? "" : "    iifname \"lo\" accept\n", "") + hook("forward", "", then) +
+  return hook("input", established.empty() ? "" : "    iifname \"lo\" accept\n", then) + hook("forward", "", then) +
          hook("output", established.empty() ? "" : "    oifname \"lo\" accept\n", then);
 }
 

@@ -17,6 +17,7 @@
 #include "balancer/process.h"
 #include "base/id.h"
 #include "base/strings.h"
+#include "sys/netns.h"
 #include "support.h"
 
 namespace watari::balancer {
@@ -431,6 +432,36 @@ TEST_F(HaproxyTest, AdoptsARunningHaproxyWithoutTouchingIt) {
   EXPECT_EQ(load.failed, 0);
   EXPECT_EQ(haproxy_pid(), pid);
   EXPECT_EQ(std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg"), configuration);
+}
+
+TEST_F(HaproxyTest, ServesTasksInsideItsVpcAtTheNodeAddress) {
+  space_->add_address("10.99.0.1");
+  snapshot_.load_balancers.edit()[0].vpc = "vpc-1";
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  auto ask_inside = [&] {
+    std::string body;
+    auto space = sys::open_netns(space_->name());
+    EXPECT_TRUE(space && sys::run_in_netns(*space, [&]() -> Result<void> {
+      if (auto answer = Client(port_, "10.99.0.1").get("/")) body = answer->body;
+      return {};
+    }));
+    return body;
+  };
+  EXPECT_EQ(ask_inside(), "one");
+  EXPECT_EQ(sample(1)["one"], 1) << "and outside as before";
+  auto pid = haproxy_pid();
+  balancer_.reset();
+  EXPECT_EQ(ask_inside(), "one") << "without the daemon";
+  start();
+  apply();
+  EXPECT_EQ(haproxy_pid(), pid) << "the sockets inside are taken over as well";
+  snapshot_.listeners.edit().push_back({.arn = "listener/other", .load_balancer = "lb/web", .port = free_port()});
+  snapshot_.rules.edit().push_back({.arn = "rule/other", .listener = "listener/other", .action = {.forward = {{"blue", 1}}}});
+  apply();
+  EXPECT_NE(haproxy_pid(), pid);
+  EXPECT_EQ(ask_inside(), "one") << "after a reload";
 }
 
 TEST_F(HaproxyTest, RefusesAPortThatSomeoneHoldsAndKeepsTheOthers) {

@@ -54,6 +54,9 @@ Namespace::Namespace(std::string name) : name_(std::move(name)) {
   if (run("ip netns add " + name_ + " && ip -n " + name_ + " link set lo up") != 0)
     throw std::runtime_error("cannot make network namespace " + name_);
 }
+void Namespace::add_address(const std::string& address) {
+  if (run("ip -n " + name_ + " address add " + address + "/32 dev lo") != 0) throw std::runtime_error("cannot add the address " + address);
+}
 Namespace::~Namespace() { run("ip netns del " + name_); }
 bool Namespace::possible() { return ::geteuid() == 0 && run("ip netns list >/dev/null") == 0; }
 
@@ -127,7 +130,7 @@ bool Client::connect() {
   sockaddr_in where{};
   where.sin_family = AF_INET;
   where.sin_port = htons(static_cast<std::uint16_t>(port_));
-  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::inet_pton(AF_INET, address_.c_str(), &where.sin_addr);
   timeval limit{10, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   return ::connect(fd_, reinterpret_cast<sockaddr*>(&where), sizeof where) == 0;

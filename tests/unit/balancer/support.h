@@ -15,6 +15,7 @@ namespace watari::balancer::testing {
 class Namespace {
  public:
   explicit Namespace(std::string name);
+  void add_address(const std::string& address);  // to its loopback
   ~Namespace();
   const std::string& name() const { return name_; }
   static bool possible();  // root, and namespaces can be made
@@ -54,7 +55,7 @@ struct Answer {
 // One keep-alive connection. An answer that did not come whole is nullopt, and the connection is closed.
 class Client {
  public:
-  explicit Client(int port) : port_(port) {}
+  explicit Client(int port, std::string address = "127.0.0.1") : port_(port), address_(std::move(address)) {}
   ~Client() { close(); }
   void close();
   std::optional<Answer> send(const std::string& request);
@@ -63,6 +64,7 @@ class Client {
  private:
   bool connect();
   int port_, fd_ = -1;
+  std::string address_;
 };
 
 // Keep-alive connections that ask without pause until stop().
