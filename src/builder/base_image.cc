@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 #include <utility>
 
 #include "base/strings.h"
+#include "builder/base_extras.h"
 #include "builder/sbom.h"
 #include "codec/reflect.h"
 #include "oci/reference.h"
@@ -53,16 +55,37 @@ std::vector<std::string> host_sources(const std::string& suite) {
   return files;
 }
 
-std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const fs::path& tar, const fs::path& status) {
+// Where the certificates wait for mmdebstrap; in the /tmp that only it sees.
+constexpr const char* kCertificates = "/tmp/certificates";
+
+// Commands for the tree in "$1". Names and numbers were checked (base_extras.h): none needs quoting.
+std::vector<std::string> extra_hooks(const BaseExtras& extras) {
+  std::vector<std::string> out;
+  for (const auto& user : extras.users) {
+    out.push_back(fmt::format("cd \"$1\" && if grep -q -e '^{0}:' -e '^[^:]*:[^:]*:{1}:' etc/passwd; then echo 'the system has a user {0} or a uid {1} already'; exit 1; fi",
+                              user.name, user.uid));
+    out.push_back(fmt::format("cd \"$1\" && {{ grep -q '^[^:]*:[^:]*:{1}:' etc/group || {{ echo '{2}' >> etc/group; echo '{0}:!::' >> etc/gshadow; }}; }} && echo '{3}' >> etc/passwd && "
+                              "echo '{4}' >> etc/shadow && mkdir -p home/{0} && chown {5}:{1} home/{0} && chmod 755 home/{0}",
+                              user.name, user.gid, group_line(user), passwd_line(user), shadow_line(user, kEpoch / 86400), user.uid));
+  }
+  if (!extras.certificates.empty())
+    out.push_back(fmt::format("mkdir -p \"$1/usr/local/share/ca-certificates\" && cp {}/*.crt \"$1/usr/local/share/ca-certificates/\" && chroot \"$1\" update-ca-certificates", kCertificates));
+  return out;
+}
+
+std::vector<std::string> mmdebstrap_command(const BaseRequest& request, const BaseExtras& extras, const fs::path& tar, const fs::path& status) {
+  auto packages = request.packages;
+  if (!extras.certificates.empty() && std::ranges::find(packages, "ca-certificates") == packages.end()) packages.push_back("ca-certificates");
   std::vector<std::string> argv{"env", "SOURCE_DATE_EPOCH=" + std::to_string(kEpoch), "LC_ALL=C", "mmdebstrap", "--mode=root",
                                 "--variant=minbase", "--format=tar", "--skip=output/dev",
                                 "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
                                 "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
                                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
                                 "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\""};
-  if (!request.packages.empty()) argv.push_back("--include=" + join(request.packages, ","));
+  if (!packages.empty()) argv.push_back("--include=" + join(packages, ","));
   // Services are not started while packages are installed in an image, as in Docker's base images.
   argv.push_back("--customize-hook=printf '#!/bin/sh\\nexit 101\\n' > \"$1/usr/sbin/policy-rc.d\" && chmod 755 \"$1/usr/sbin/policy-rc.d\"");
+  for (const auto& hook : extra_hooks(extras)) argv.push_back("--customize-hook=" + hook);
   argv.push_back("--customize-hook=rm -rf \"$1\"/etc/resolv.conf \"$1\"/etc/hostname \"$1\"/var/log/*.log \"$1\"/var/log/apt "
                  "\"$1\"/var/cache/ldconfig/aux-cache \"$1\"/etc/*- \"$1\"/var/lib/dpkg/*-old && : > \"$1/etc/machine-id\"");
   argv.push_back("--customize-hook=cp \"$1/var/lib/dpkg/status\" " + status.string());
@@ -105,7 +128,18 @@ class OwnTmp {
   bool mounted_;
 };
 
-Result<oci::Image> add_base(oci::ImageStore& images, oci::Layer layer, oci::ImageConfig config, const BaseRequest& request) {
+// How the base was made, as ListBaseImages reads it again. What was not asked for is not named: a base made before there was a choice stays the same.
+std::string recipe(const BaseRequest& request) {
+  auto all = codec::to_json(request);
+  auto out = codec::Json::object();
+  for (const auto& [name, value] : all.as_object())
+    if ((name != "users" && name != "certificates") || !value.as_array().empty()) out.set(name, value);
+  return out.dump();
+}
+
+// Also attaches the list of its packages; `dpkg_status` may be empty.
+Result<oci::Image> add_base(oci::ImageStore& images, oci::Layer layer, oci::ImageConfig config, const BaseRequest& request, const BaseExtras& extras,
+                            std::string_view dpkg_status, const OnLine& on_line) {
   oci::Image image;
   image.created = kCreated;
 #if defined(__aarch64__)
@@ -114,10 +148,12 @@ Result<oci::Image> add_base(oci::ImageStore& images, oci::Layer layer, oci::Imag
   image.config = std::move(config);
   image.layers = {std::move(layer)};
   // The comment is read again by ListBaseImages.
-  image.history = {{"watari base build " + base_tag(request), codec::to_json(request).dump(), false}};
+  image.history = {{"watari base build " + base_tag(request), recipe(request), false}};
   TRY(auto added, images.add_image(std::move(image)));
   TRY(auto reference, oci::parse_reference(base_tag(request)));
+  TRY(auto sbom, images.attach(reference.repository, added.digest, {{std::string(kSpdx), spdx_of_dpkg(base_tag(request), dpkg_status, kCreated, &extras), {}}}));
   TRY_VOID(images.tag(reference.repository, reference.tag, added.digest));
+  on_line("the list of its packages (SPDX) is " + sbom.front());
   return added;
 }
 
@@ -151,6 +187,24 @@ void write(const fs::path& path, std::string_view text, unsigned mode = 0644) {
   fs::permissions(path, fs::perms(mode));
 }
 
+// Of a busybox base.
+Result<void> write_accounts(const fs::path& root, const BaseExtras& extras) {
+  std::string passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n", group = "root:x:0:\nnogroup:x:65534:\n";
+  std::set<std::uint32_t> groups{0, 65534};
+  for (const auto& user : extras.users) {
+    if (user.name == "nobody" || user.uid == 65534) return fail(Code::InvalidArgument, "the system has a user nobody with the uid 65534 already");
+    passwd += passwd_line(user) + "\n";
+    if (groups.insert(user.gid).second) group += group_line(user) + "\n";
+    auto home = root / "home" / user.name;
+    fs::create_directory(home);
+    fs::permissions(home, fs::perms(0755));
+    if (::chown(home.c_str(), user.uid, user.gid) != 0) return sys::fail_errno("set owner of " + home.string());
+  }
+  write(root / "etc/passwd", passwd);
+  write(root / "etc/group", group);
+  return {};
+}
+
 }  // namespace
 
 std::string base_tag(const BaseRequest& request) { return request.name + ":" + (request.from == "busybox" ? "latest" : request.suite); }
@@ -158,13 +212,16 @@ std::string base_tag(const BaseRequest& request) { return request.name + ":" + (
 Result<oci::Image> make_debian_base(const BaseRequest& request, oci::ImageStore& images, const fs::path& scratch, const StopSignal& stop,
                                     const OnLine& on_line) {
   TRY_VOID(check(request));
+  TRY(auto extras, extras_of(request));
   int code = 0;
   std::ifstream tar;
   std::string packages;
   {
     // The archive is opened while it has a name; the server's root may lie in the real /tmp, which is back after this block.
     TRY(auto tmp, OwnTmp::mount(scratch / "tmp"));
-    TRY(code, run_contained(mmdebstrap_command(request, "/tmp/base.tar", "/tmp/dpkg-status"), kTimeout, stop, on_line));
+    if (!extras.certificates.empty()) fs::create_directories(kCertificates);
+    for (const auto& each : extras.certificates) write(fs::path(kCertificates) / each.file, each.pem);
+    TRY(code, run_contained(mmdebstrap_command(request, extras, "/tmp/base.tar", "/tmp/dpkg-status"), kTimeout, stop, on_line));
     tar.open("/tmp/base.tar", std::ios::binary);
     packages = sys::read_file("/tmp/dpkg-status").value_or("");
   }
@@ -176,14 +233,12 @@ Result<oci::Image> make_debian_base(const BaseRequest& request, oci::ImageStore&
     return static_cast<std::size_t>(tar.gcount());
   };
   TRY(auto layer, oci::import_layer(images, source));
-  TRY(auto image, add_base(images, std::move(layer), base_config("bash"), request));
-  TRY(auto sbom, images.attach(request.name, image.digest, {{std::string(kSpdx), spdx_of_dpkg(base_tag(request), packages, kCreated), {}}}));
-  on_line("the list of its packages (SPDX) is " + sbom.front());
-  return image;
+  return add_base(images, std::move(layer), base_config("bash"), request, extras, packages, on_line);
 }
 
 Result<oci::Image> make_busybox_base(const BaseRequest& request, oci::ImageStore& images, const StopSignal& stop, const OnLine& on_line) try {
   TRY_VOID(check(request));
+  TRY(auto extras, extras_of(request));
   if (!request.packages.empty()) return fail(Code::InvalidArgument, "a busybox base has no packages; make a debian base");
   TRY(auto busybox, host_busybox());
   std::vector<std::string> applets;
@@ -199,12 +254,14 @@ Result<oci::Image> make_busybox_base(const BaseRequest& request, oci::ImageStore
   fs::permissions(root / "bin/busybox", fs::perms(0755));
   for (const auto& applet : applets)
     if (applet != "busybox") fs::create_symlink("busybox", root / "bin" / applet);
-  write(root / "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n");
-  write(root / "etc/group", "root:x:0:\nnogroup:x:65534:\n");
+  TRY_VOID(write_accounts(root, extras));
+  std::string trusted;
+  for (const auto& each : extras.certificates) trusted += each.pem;
+  if (!trusted.empty()) write(root / "etc/ssl/certs/ca-certificates.crt", trusted);
   set_times(root);
   TRY(auto layer, images.add_layer(root));
   on_line(fmt::format("{} with {} applets", busybox, applets.size()));
-  return add_base(images, std::move(layer), base_config("sh"), request);
+  return add_base(images, std::move(layer), base_config("sh"), request, extras, "", on_line);
 } catch (const fs::filesystem_error& e) {
   return fail(Code::Internal, "make the busybox base: {}", e.what());
 }

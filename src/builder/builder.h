@@ -43,7 +43,9 @@ struct BaseRequest {
   std::string suite = "bookworm";      // ignored for busybox
   std::vector<std::string> packages;   // besides the minimal system
   std::string from = "debian";         // "debian": mmdebstrap from the host's archives; "busybox": the host's static busybox
-  WATARI_FIELDS(BaseRequest, name, suite, packages, from)
+  std::vector<std::string> users;         // "name:uid" or "name:uid:gid", besides those of the system
+  std::vector<std::string> certificates;  // PEM: authorities that programs in the image trust
+  WATARI_FIELDS(BaseRequest, name, suite, packages, from, users, certificates)
 };
 
 enum class BuildStatus { Running, Succeeded, Failed, Stopped };

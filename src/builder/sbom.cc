@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "base/strings.h"
+#include "builder/base_extras.h"
 #include "codec/json.h"
 #include "sys/files.h"
 
@@ -66,9 +67,22 @@ Json package_json(const Stanza& package) {
                        {"externalRefs", Json::array({Json::object({{"referenceCategory", "PACKAGE-MANAGER"}, {"referenceType", "purl"}, {"referenceLocator", purl}})})}});
 }
 
+Json certificate_json(const BaseCertificate& certificate) {
+  return Json::object({{"SPDXID", spdx_id(certificate.file)},
+                       {"name", certificate.file},
+                       {"primaryPackagePurpose", "FILE"},
+                       {"summary", "a trusted certificate authority"},
+                       {"downloadLocation", "NOASSERTION"},
+                       {"filesAnalyzed", false},
+                       {"checksums", Json::array({Json::object({{"algorithm", "SHA256"}, {"checksumValue", certificate.sha256}})})},
+                       {"licenseConcluded", "NOASSERTION"},
+                       {"licenseDeclared", "NOASSERTION"},
+                       {"copyrightText", "NOASSERTION"}});
+}
+
 }  // namespace
 
-std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created) {
+std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras) {
   auto packages = stanzas(dpkg_status);
   std::erase_if(packages, [](const Stanza& package) { return !value_of(package, "Status").ends_with(" installed"); });
   std::ranges::sort(packages, {}, [](const Stanza& package) { return std::pair(value_of(package, "Package"), value_of(package, "Architecture")); });
@@ -79,7 +93,16 @@ std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status,
     relations.push(Json::object({{"spdxElementId", "SPDXRef-DOCUMENT"}, {"relationshipType", "DESCRIBES"}, {"relatedSpdxElement", spdx_id(value_of(package, "Package"))}}));
     identity += value_of(package, "Package") + "=" + value_of(package, "Version") + "\n";
   }
-  const bool none = list.as_array().empty();
+  std::string comment = list.as_array().empty() ? "No Debian packages: the image has no list of installed packages at /var/lib/dpkg/status, or an empty one. Other files are not examined." : "";
+  for (const auto& certificate : extras ? extras->certificates : std::vector<BaseCertificate>()) {
+    list.push(certificate_json(certificate));
+    relations.push(Json::object({{"spdxElementId", "SPDXRef-DOCUMENT"}, {"relationshipType", "DESCRIBES"}, {"relatedSpdxElement", spdx_id(certificate.file)}}));
+    identity += certificate.file + "\n";
+  }
+  for (const auto& user : extras ? extras->users : std::vector<BaseUser>()) {
+    comment += fmt::format("{}User {} ({}:{}).", comment.empty() ? "" : " ", user.name, user.uid, user.gid);
+    identity += passwd_line(user) + "\n";
+  }
   auto out = Json::object({{"spdxVersion", "SPDX-2.3"},
                            {"dataLicense", "CC0-1.0"},
                            {"SPDXID", "SPDXRef-DOCUMENT"},
@@ -88,7 +111,7 @@ std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status,
                            {"creationInfo", Json::object({{"created", created}, {"creators", Json::array({"Tool: watari"})}})},
                            {"packages", std::move(list)},
                            {"relationships", std::move(relations)}});
-  if (none) out.set("comment", Json("No Debian packages: the image has no list of installed packages at /var/lib/dpkg/status, or an empty one. Other files are not examined."));
+  if (!comment.empty()) out.set("comment", Json(comment));
   return out.dump();
 }
 

@@ -10,9 +10,11 @@ namespace watari::builder {
 
 inline constexpr std::string_view kSpdx = "application/spdx+json";
 
-// From the text of /var/lib/dpkg/status; the same packages give the same document. A document without packages says so. `created` is RFC 3339.
+struct BaseExtras;
+
+// From the text of /var/lib/dpkg/status; the same packages give the same document. A document without packages says so. `extras`: what a base has besides them. `created` is RFC 3339.
 // Source: https://spdx.github.io/spdx-spec/v2.3/, https://github.com/package-url/purl-spec (pkg:deb)
-std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created);
+std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras = nullptr);
 
 // The text of /var/lib/dpkg/status as a container of the image would see it; nothing when there is none. Blocking.
 Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image);

@@ -1,6 +1,8 @@
 // watari base: images to build from, made of what this machine trusts.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include "base/strings.h"
 #include "cli/build_client.h"
@@ -15,7 +17,7 @@ using codec::Json;
 
 struct Options : Common {
   std::string name, suite = "bookworm", from = "debian";
-  std::vector<std::string> packages;
+  std::vector<std::string> packages, users, certificates;
   std::vector<std::string> names;  // of update
 };
 
@@ -41,7 +43,8 @@ Result<void> update(const Options& options) {
     const auto& image = base["image"].as_string();
     if (!options.names.empty() && std::ranges::find(options.names, image) == options.names.end()) continue;
     auto request = Json::object({{"name", image.substr(0, image.rfind(':'))}, {"suite", base["suite"]}, {"from", base["from"]}});
-    if (!base["packages"].as_array().empty()) request.set("packages", base["packages"]);
+    for (const char* member : {"packages", "users", "certificates"})
+      if (!base[member].as_array().empty()) request.set(member, base[member]);
     TRY(auto report, run_build(client, std::move(request), options.json));
     const bool changed = report["imageDigest"].as_string() != base["digest"].as_string();
     out.push(Json::object({{"image", image}, {"digest", report["imageDigest"]}, {"before", base["digest"]}, {"changed", changed},
@@ -63,6 +66,15 @@ Result<void> build(const Options& options) {
   auto packages = Json::array();
   for (const auto& package : options.packages) packages.push(Json(package));
   if (!options.packages.empty()) request.set("packages", std::move(packages));
+  auto users = Json::array(), certificates = Json::array();
+  for (const auto& user : options.users) users.push(Json(user));
+  for (const auto& file : options.certificates) {
+    std::ifstream in(file, std::ios::binary);
+    if (!in) return fail(Code::NotFound, "cannot read {}", file);
+    certificates.push(Json(std::string(std::istreambuf_iterator<char>(in), {})));
+  }
+  if (!options.users.empty()) request.set("users", std::move(users));
+  if (!options.certificates.empty()) request.set("certificates", std::move(certificates));
   TRY(auto report, run_build(client, std::move(request), options.json));
   if (options.json) fmt::print("{}\n", report.pretty());
   else fmt::print("{}  {}\n", report["imageDigest"].as_string(), report["tags"].as_array().front().as_string());
@@ -78,6 +90,8 @@ void add_base(CLI::App& app, Run& run) {
   make->add_option("name", options->name, "Name of the image; its tag is the suite")->required();
   make->add_option("--suite", options->suite, "Debian suite")->capture_default_str();
   make->add_option("--packages", options->packages, "Packages besides the minimal system, separated by commas")->delimiter(',');
+  make->add_option("--user", options->users, "NAME:UID or NAME:UID:GID of a user besides the system's (again for more)");
+  make->add_option("--certificate", options->certificates, "File of an authority's certificate (PEM) that programs in the image trust (again for more)");
   make->add_option("--from", options->from, "What it is made of")->check(CLI::IsMember({"debian", "busybox"}))->capture_default_str();
   add_common(*make, *options);
 
@@ -87,6 +101,7 @@ void add_base(CLI::App& app, Run& run) {
   again->callback([options, &run] { run = [options] { return finish(update(*options)); }; });
 
   make->footer("Examples:\n  watari base build debian\n  watari base build ruby --packages ruby,ruby-sinatra,unicorn\n"
+               "  watari base build team --user app:1000 --certificate our-ca.pem\n"
                "  watari base build busybox --from busybox      # needs no network");
   make->callback([options, &run] { run = [options] { return finish(build(*options)); }; });
 }

@@ -55,6 +55,8 @@ Result<ListBaseImagesResponse> list_base_images(Call& call, const ListBaseImages
     base.suite = request->suite;
     base.from = request->from;
     base.packages = request->packages;
+    base.users = request->users;
+    base.certificates = request->certificates;
     std::set<std::string> digests{image.digest};
     for (const auto& [other, built] : tagged) {
       if (built.digest == image.digest || built.layers.empty() || built.layers.front().diff_id != image.layers.front().diff_id) continue;

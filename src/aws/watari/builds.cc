@@ -90,6 +90,8 @@ Result<StartBaseBuildResponse> start_base_build(Call& call, const StartBaseBuild
   wanted.suite = request.suite.value_or(wanted.suite);
   wanted.packages = request.packages;
   wanted.from = request.from.value_or(wanted.from);
+  wanted.users = request.users;
+  wanted.certificates = request.certificates;
   TRY(auto id, named(builder->start_base(std::move(wanted))));
   return StartBaseBuildResponse{.buildId = id};
 }
