@@ -23,6 +23,8 @@ std::string global_section(const std::string& generation, const std::string& run
       "  server-state-file {1}/servers.state\n"
       // Otherwise the first probes after a reload are spread over the shortest interval of the group.
       "  max-spread-checks 50\n"
+      // Where descriptors are scarce: serve with fewer connections than a server each would take, rather than not at all.
+      "  no strict-limits\n"
       "  tune.ssl.default-dh-param 2048\n"
       "  tune.h2.max-concurrent-streams 128\n\n",
       generation, run_directory, number);
