@@ -18,21 +18,19 @@ std::string address_of(const model::Target& target) { return fmt::format("{}:{}"
 
 std::string server(const std::string& backend, char kind, std::size_t index) { return fmt::format("{}/{}{}", backend, kind, index + 1); }
 
+std::string state_commands(const std::string& backend, std::size_t index, const char* state) {
+  return fmt::format("set server {} state {}; set server {} state {}", server(backend, 's', index), state, server(backend, 'o', index), state);
+}
+
 std::string place_commands(const std::string& backend, std::size_t index, const Slot& slot) {
   auto colon = slot.address.rfind(':');
   auto address = slot.address.substr(0, colon), port = slot.address.substr(colon + 1);
   auto checked = server(backend, 's', index), open = server(backend, 'o', index);
   // Through `drain`, since leaving maintenance counts as up until the first probe says otherwise.
   return fmt::format("set server {0} state maint; set server {0} addr {2} port {3}; set server {0} state drain; "
-                     "set server {0} health down; {4}set server {1} state maint; set server {1} addr {2} port {3}; "
-                     "enable health {1}; set server {1} state drain; set server {1} health down",
-                     checked, open, address, port, slot.draining ? "" : fmt::format("set server {} state ready; ", checked));
-}
-
-std::string state_commands(const std::string& backend, std::size_t index, const char* state, bool open_too) {
-  auto out = fmt::format("set server {} state {}", server(backend, 's', index), state);
-  if (open_too) out += fmt::format("; set server {} state {}", server(backend, 'o', index), state);
-  return out;
+                     "set server {0} health down; set server {1} state maint; set server {1} addr {2} port {3}; "
+                     "enable health {1}; set server {1} state drain; set server {1} health down{4}",
+                     checked, open, address, port, slot.draining ? "" : "; " + state_commands(backend, index, "ready"));
 }
 
 }  // namespace
@@ -151,11 +149,11 @@ std::vector<std::string> Haproxy::place(const Backend& backend, SlotTable& table
     auto want = wanted.find(slot.address);
     if (want == wanted.end()) {
       slot = Slot{.freed = Steady::now()};
-      commands.push_back(state_commands(backend.name, i, "maint", true));
+      commands.push_back(state_commands(backend.name, i, "maint"));
     } else if (want->second != slot.draining) {
       slot.draining = want->second;
       slot.drained = Steady::now();
-      commands.push_back(state_commands(backend.name, i, !slot.draining ? "ready" : backend.sticky ? "maint" : "drain", slot.settled));
+      commands.push_back(state_commands(backend.name, i, !slot.draining ? "ready" : backend.sticky ? "maint" : "drain"));
     }
   }
   for (const auto& [address, draining] : wanted) {

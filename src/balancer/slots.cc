@@ -119,8 +119,8 @@ std::string render_states(const Plan& plan, const std::map<std::string, SlotTabl
       if (slot.free()) continue;
       int admin = slot.draining ? (backend.sticky ? kMaintenance : kDrain) : 0;
       line(backend.name, i + 1, fmt::format("s{}", i + 1), slot, slot.up, admin, slot.up ? backend.rise + backend.fall - 1 : 0, kChecked);
-      line(backend.name, table->second.slots.size() + i + 1, fmt::format("o{}", i + 1), slot, slot.settled,
-           slot.settled || admin != 0 ? admin : kDrain, slot.settled, slot.settled ? kUnchecked : kChecked);
+      line(backend.name, table->second.slots.size() + i + 1, fmt::format("o{}", i + 1), slot, slot.settled, admin,
+           slot.settled, slot.settled ? kUnchecked : kChecked);
     }
   }
   return out;

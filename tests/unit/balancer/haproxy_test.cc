@@ -336,6 +336,18 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
   EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
 }
 
+TEST_F(HaproxyTest, ANewTargetServesFromItsFirstGoodProbeWhenNobodyElseDoes) {
+  snapshot_.target_groups.edit()[0].health_check.interval = 60s;
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  target(one).draining_until = Time::max();
+  add_server("blue", "two");
+  apply();
+  balancer_.reset();  // nobody says that it is healthy
+  EXPECT_TRUE(eventually([&] { return sample(1)["two"] == 1; }));
+}
+
 TEST_F(HaproxyTest, ReloadsUnderKeepAliveLoadWithoutAFailure) {
   auto& one = add_server("blue", "one");
   apply();
