@@ -82,8 +82,8 @@ void FakeEngine::run(engine::TaskSpec spec) {
 
   world_.check_migrations();
   world_.check_queue();
-  // maximumPercent holds whenever something starts.
-  if (world_.setup.configuration.strategy == model::Strategy::Rolling) {
+  // maximumPercent holds whenever a task of the service starts. (A migration may, while a scale-in is still under way.)
+  if (world_.setup.configuration.strategy == model::Strategy::Rolling && !spec.labels.at("service").empty()) {
     int desired = world_.service().desired_count;
     int limit = std::max(1, desired * world_.setup.configuration.maximum_percent / 100);
     int wanted = 0, alive = 0;
