@@ -121,6 +121,7 @@ void Compiler::add_backend(const model::TargetGroup& group) {
   // ALB sends "address:port" as the Host. HAProxy 2.6 cannot (no such value in checks), so it is the load balancer's name.
   head += health_check(group, to_lower(user.dns_name));
   backend.sticky = http && attribute(group.attributes, "stickiness.enabled", "false") == "true";
+  backend.tls = group.protocol == "HTTPS" || group.protocol == "TLS";
   backend.server += server_options(group);
   if (check.enabled) {
     // While a target is down it is asked more often than the interval says: the sooner a new one serves, the better.
@@ -129,7 +130,8 @@ void Compiler::add_backend(const model::TargetGroup& group) {
                                   check.healthy_threshold, check.unhealthy_threshold) + how;
     backend.first = fmt::format(" check inter {}ms rise 1 fall 1", kQuick.count()) + how;
     auto slow_start = attribute(group.attributes, "slow_start.duration_seconds", "0");
-    if (slow_start != "0") backend.checked += " slowstart " + slow_start + "s";
+    backend.slow_start = slow_start != "0";
+    if (backend.slow_start) backend.checked += " slowstart " + slow_start + "s";
   }
   // NLB closes connections to targets that became unhealthy.
   if (!http && check.enabled) backend.checked += " on-marked-down shutdown-sessions";

@@ -23,6 +23,8 @@ struct Backend {
   std::string checked; // further ones of sN
   std::string first;   // further ones of oN
   bool sticky = false;  // by cookie: HAProxy's drain would still let such requests in, so a draining target is in maintenance
+  bool tls = false;     // to its targets
+  bool slow_start = false;
   int rise = 5, fall = 2;
   Seconds interval{30}, timeout{5};
 };

@@ -188,7 +188,8 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
       stat = line(checked);
       const auto* first = line(open);
       auto good = [](const ServerStat* probed) { return probed && probed->check_health > 0; };
-      if (!slot->up && !slot->draining && !slot->ever_healthy && (good(stat) || (!slot->settled && good(first)))) {
+      // Only HAProxy's own probes begin a slow start.
+      if (!slot->up && !slot->draining && !slot->ever_healthy && !backend->slow_start && (good(stat) || (!slot->settled && good(first)))) {
         TRY_VOID(order(fmt::format("set server {} health up", checked)));
         slot->up = slot->ever_healthy = true;
       }

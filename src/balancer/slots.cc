@@ -104,12 +104,12 @@ std::string render_states(const Plan& plan, const std::map<std::string, SlotTabl
       "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state "
       "bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr "
       "srv_agent_port\n";
-  auto line = [&](const std::string& backend, std::size_t id, const std::string& name, const Slot& slot, bool up, int admin, int health,
+  auto line = [&](const Backend& backend, std::size_t id, const std::string& name, const Slot& slot, bool up, int admin, int health,
                   int check) {
     auto colon = slot.address.rfind(':');
-    out += fmt::format("0 {} {} {} {} {} {} 1 1 1 {} {} {} {} 0 0 0 - {} - 0 0 - - 0\n", backend, id, name,
+    out += fmt::format("0 {} {} {} {} {} {} 1 1 1 {} {} {} {} 0 0 0 - {} - {} 0 - - 0\n", backend.name, id, name,
                        slot.address.substr(0, colon), up ? 2 : 0, admin, check == kChecked ? 6 : 1, check == kChecked ? 3 : 0, health, check,
-                       slot.address.substr(colon + 1));
+                       slot.address.substr(colon + 1), backend.tls ? 1 : 0);
   };
   for (const auto& backend : plan.backends) {
     auto table = tables.find(backend.name);
@@ -118,8 +118,8 @@ std::string render_states(const Plan& plan, const std::map<std::string, SlotTabl
       const auto& slot = table->second.slots[i];
       if (slot.free()) continue;
       int admin = slot.draining ? (backend.sticky ? kMaintenance : kDrain) : 0;
-      line(backend.name, i + 1, fmt::format("s{}", i + 1), slot, slot.up, admin, slot.up ? backend.rise + backend.fall - 1 : 0, kChecked);
-      line(backend.name, table->second.slots.size() + i + 1, fmt::format("o{}", i + 1), slot, slot.settled, admin,
+      line(backend, i + 1, fmt::format("s{}", i + 1), slot, slot.up, admin, slot.up ? backend.rise + backend.fall - 1 : 0, kChecked);
+      line(backend, table->second.slots.size() + i + 1, fmt::format("o{}", i + 1), slot, slot.settled, admin,
            slot.settled, slot.settled ? kUnchecked : kChecked);
     }
   }

@@ -29,13 +29,17 @@ def refused(call, *arguments, **more):
 
 
 class Backend(http.server.ThreadingHTTPServer):
-    """Answers with its name, the path, and the headers that came; /status/N with N; / on `health` with that status."""
+    """Answers with its name, the path, and the headers that came; /status/N with N; /held when `release` is set; / on `health` with that
+    status."""
 
     daemon_threads = True
 
-    def __init__(self, name):
+    def __init__(self, name, context=None):
         self.name, self.health, self.cookie = name, 200, None
+        self.held, self.release = 0, threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, daemon=True).start()
         self.port = self.server_address[1]
 
@@ -48,6 +52,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.websocket()
         if self.headers.get("User-Agent") == "ELB-HealthChecker/2.0":
             return self.answer(self.server.health, "")
+        if self.path == "/held":
+            self.server.held += 1
+            self.server.release.wait(30)
         status = int(self.path.split("?")[0].split("/")[2]) if self.path.startswith("/status/") else 200
         self.answer(status, json.dumps({"name": self.server.name, "path": self.path, "method": self.command,
                                         "headers": {k.lower(): v for k, v in self.headers.items()}}))
@@ -90,9 +97,9 @@ def wait(condition, limit=30):
 
 def ask(port, path="/", method="GET", headers=None, context=None, name="localhost"):
     if context:
-        connection = http.client.HTTPSConnection(name, port, timeout=5, context=context)
+        connection = http.client.HTTPSConnection(name, port, timeout=30, context=context)
     else:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request(method, path, headers={"Host": name} | (headers or {}))
     answer = connection.getresponse()
     body = answer.read().decode()
@@ -113,8 +120,8 @@ class World:
     def balancer(self, name="web", **more):
         return self.elb.create_load_balancer(Name=name, Subnets=self.subnets[:2], **more)["LoadBalancers"][0]
 
-    def backend(self, name):
-        self.backends.append(Backend(name))
+    def backend(self, name, context=None):
+        self.backends.append(Backend(name, context))
         return self.backends[-1]
 
     def group(self, name, *ports, **more):
@@ -148,6 +155,7 @@ class World:
         for certificate in self.acm.list_certificates()["CertificateSummaryList"]:
             self.acm.delete_certificate(CertificateArn=certificate["CertificateArn"])
         for backend in self.backends:
+            backend.release.set()
             backend.shutdown()
             backend.server_close()
 
@@ -556,6 +564,47 @@ def test_health_goes_through_aws_states_with_reason_codes(world):
     wait(lambda: state()["State"] == "healthy")
     world.elb.deregister_targets(TargetGroupArn=group, Targets=[{"Id": "127.0.0.1", "Port": backend.port}])
     wait(lambda: len(world.states(group)) == 1)
+
+
+def test_targets_may_speak_https(world, authority, tmp_path):
+    """ALB does not verify its targets' certificates, so any name will do."""
+    certificate, key = authority.issue("inside.test")
+    (tmp_path / "both.pem").write_bytes(certificate + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    secure, plain = world.backend("secure", context), world.backend("plain")
+    group = world.group("secure", secure.port, plain.port, Protocol="HTTPS", HealthCheckProtocol="HTTPS", UnhealthyThresholdCount=2)
+    port = world.listener(world.balancer(), group)["Port"]
+    states = lambda: {t["Target"]["Port"]: t["TargetHealth"]["State"] for t in world.states(group)}
+    wait(lambda: states() == {secure.port: "healthy", plain.port: "unhealthy"})
+    assert {ask(port).json["name"] for _ in range(10)} == {"secure"}
+
+
+def test_least_outstanding_requests_go_to_whom_has_the_fewest(world):
+    busy, idle = world.backend("busy"), world.backend("idle")
+    group = world.group("least", busy.port)
+    world.attributes(group, load_balancing__algorithm__type="least_outstanding_requests")
+    port = world.listener(world.balancer(), group)["Port"]
+    world.healthy(group)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        held = [pool.submit(ask, port, "/held") for _ in range(4)]
+        wait(lambda: busy.held == 4)
+        world.elb.register_targets(TargetGroupArn=group, Targets=[{"Id": "127.0.0.1", "Port": idle.port}])
+        world.healthy(group)
+        seen = {ask(port).json["name"] for _ in range(20)}  # in turn, half of them would go to the busy one
+        busy.release.set()
+        assert seen == {"idle"} and {one.result().json["name"] for one in held} == {"busy"}
+
+
+def test_a_target_starts_slowly_where_that_is_asked_for(world):
+    group = world.group("slow", world.backend("old").port, HealthyThresholdCount=2)
+    port = world.listener(world.balancer(), group)["Port"]
+    world.healthy(group)
+    world.attributes(group, slow_start__duration_seconds="900")
+    world.elb.register_targets(TargetGroupArn=group, Targets=[{"Id": "127.0.0.1", "Port": world.backend("new").port}])
+    world.healthy(group)
+    names = [ask(port).json["name"] for _ in range(100)]
+    assert names.count("new") < 25  # without, it would be half of them; its share grows over fifteen minutes
 
 
 def test_access_logs_go_to_a_log_group(world, server):
