@@ -75,10 +75,6 @@ int SlotTable::free_slot(Seconds quiet) const {
   return best;
 }
 
-bool SlotTable::any_up() const {
-  return std::ranges::any_of(slots, [](const Slot& slot) { return !slot.free() && slot.up && !slot.draining; });
-}
-
 std::size_t slots_for(std::size_t targets) { return std::max<std::size_t>(8, std::bit_ceil(targets * 2)); }
 
 std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tables, const std::string& generation,

@@ -31,7 +31,6 @@ struct SlotTable {
   Slot* find(const std::string& address);
   // A free slot in which no probe of its former target can still be under way; nullptr: more slots are needed.
   int free_slot(Seconds quiet) const;
-  bool any_up() const;
 };
 
 // How many slots a backend should have for this many targets: room to replace all of them at once.

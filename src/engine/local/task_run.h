@@ -46,8 +46,7 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
   void release();
 
   const std::string& id() const { return record_.spec.id; }
-  const std::string& vpc() const { return record_.spec.network.vpc; }
-  std::pair<std::string, std::string> names_place() const { return {vpc(), record_.spec.names_namespace}; }
+  std::pair<std::string, std::string> names_place() const { return {record_.spec.network.vpc, record_.spec.names_namespace}; }
   const model::TaskStatus& status() const { return record_.status; }
   bool stopped() const { return phase_ == Phase::Stopped; }
   std::shared_ptr<runtime::ShimClient> shim() const { return shim_; }
