@@ -21,10 +21,13 @@ class Store
     raise
   end
 
+  # The reservations of one table take turns: two inserts that meet in the exclusion constraint would wait for each other,
+  # and the database would end both as deadlocked. The lock goes with the transaction, which is this one statement.
   def self.reserve(restaurant:, table:, starts_at:, party:, name:)
     row = query(<<~SQL, [restaurant, table, starts_at, Settings.seating_minutes, party, name]).first
+      WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock($1::int, $2::int))
       INSERT INTO reservations (restaurant, table_number, seating, party, name)
-      VALUES ($1, $2, tstzrange($3::timestamptz, $3::timestamptz + make_interval(mins => $4::int)), $5, $6)
+      SELECT $1::int, $2::int, tstzrange($3::timestamptz, $3::timestamptz + make_interval(mins => $4::int)), $5::int, $6 FROM turn
       RETURNING id
     SQL
     Integer(row["id"])
