@@ -69,4 +69,32 @@ Sha256 Sha256Stream::finish() {
   return out;
 }
 
+struct DigestStream::Impl {
+  explicit Impl(bool large) : is_sha512(large) { EVP_DigestInit_ex(context, large ? EVP_sha512() : EVP_sha256(), nullptr); }
+  ~Impl() { EVP_MD_CTX_free(context); }
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  bool is_sha512;
+};
+
+DigestStream::DigestStream(std::string_view like) : impl_(std::make_unique<Impl>(like.starts_with("sha512"))) {}
+DigestStream::~DigestStream() = default;
+DigestStream::DigestStream(DigestStream&&) noexcept = default;
+DigestStream& DigestStream::operator=(DigestStream&&) noexcept = default;
+
+void DigestStream::update(std::string_view bytes) { EVP_DigestUpdate(impl_->context, bytes.data(), bytes.size()); }
+std::string_view DigestStream::algorithm() const { return impl_->is_sha512 ? "sha512" : "sha256"; }
+
+std::string DigestStream::finish() {
+  std::array<std::uint8_t, EVP_MAX_MD_SIZE> out;
+  unsigned length = 0;
+  EVP_DigestFinal_ex(impl_->context, out.data(), &length);
+  return std::string(algorithm()) + ":" + hex(std::span(out).first(length));
+}
+
+std::string digest_of(std::string_view bytes, std::string_view like) {
+  DigestStream stream(like);
+  stream.update(bytes);
+  return stream.finish();
+}
+
 }  // namespace watari

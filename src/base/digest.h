@@ -36,4 +36,22 @@ class Sha256Stream {
   std::unique_ptr<Impl> impl_;
 };
 
+// A digest as images write it, of data that does not fit in memory. `like` begins with the algorithm ("sha512", "sha512:…"); all that does not
+// begin with sha512 means sha256.
+class DigestStream {
+ public:
+  explicit DigestStream(std::string_view like = "sha256");
+  ~DigestStream();
+  DigestStream(DigestStream&&) noexcept;
+  DigestStream& operator=(DigestStream&&) noexcept;
+  void update(std::string_view bytes);
+  std::string finish();  // "sha256:<hex>", "sha512:<hex>"
+  std::string_view algorithm() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+std::string digest_of(std::string_view bytes, std::string_view like = "sha256");
+
 }  // namespace watari

@@ -18,7 +18,7 @@ constexpr std::size_t kMaxSmallBlob = 4 * 1024 * 1024;
 
 class FileBlobWriter final : public BlobWriter {
  public:
-  FileBlobWriter(const FileContent& content, fs::path path, Fd fd) : content_(content), path_(std::move(path)), fd_(std::move(fd)) {}
+  FileBlobWriter(const FileContent& content, fs::path path, Fd fd, std::string_view like) : content_(content), path_(std::move(path)), fd_(std::move(fd)), hash_(like) {}
   ~FileBlobWriter() override {
     if (!path_.empty()) ::unlink(path_.c_str());
   }
@@ -31,7 +31,7 @@ class FileBlobWriter final : public BlobWriter {
   std::int64_t size() const override { return size_; }
 
   Result<std::string> commit(std::string_view expected) override {
-    const std::string digest = "sha256:" + hex(hash_.finish());
+    const std::string digest = hash_.finish();
     if (!expected.empty() && digest != expected)
       return fail(Code::InvalidArgument, "the bytes have the digest {}, not {}", digest, expected);
     TRY_VOID(content_.move_in(fd_.get(), path_, digest));
@@ -43,7 +43,7 @@ class FileBlobWriter final : public BlobWriter {
   const FileContent& content_;
   fs::path path_;
   Fd fd_;
-  Sha256Stream hash_;
+  DigestStream hash_;
   std::int64_t size_ = 0;
 };
 
@@ -52,30 +52,33 @@ constexpr const char* kEnough = "enough";
 
 }  // namespace
 
-fs::path FileContent::place(const std::string& digest) const { return root_ / "blobs" / "sha256" / digest.substr(digest.find(':') + 1); }
+fs::path FileContent::place(const std::string& digest) const {
+  const auto colon = digest.find(':');
+  return root_ / "blobs" / digest.substr(0, colon) / digest.substr(colon + 1);
+}
 
 Result<void> FileContent::move_in(int fd, const fs::path& from, const std::string& digest) const {
   if (::fsync(fd) != 0) return fail(os_error("fsync", from));
   if (::rename(from.c_str(), place(digest).c_str()) != 0) return fail(os_error("rename", place(digest)));
-  return sync_directory(root_ / "blobs" / "sha256");
+  return sync_directory(place(digest).parent_path());
 }
 
-Result<std::unique_ptr<BlobWriter>> FileContent::writer() {
+Result<std::unique_ptr<BlobWriter>> FileContent::writer(std::string_view like) {
   fs::path path = root_ / "tmp" / ("blob-" + random_hex(16));
   Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!fd) return fail(os_error("create", path));
-  return std::make_unique<FileBlobWriter>(*this, std::move(path), std::move(fd));
+  return std::make_unique<FileBlobWriter>(*this, std::move(path), std::move(fd), like);
 }
 
-Result<std::string> FileContent::put(std::string_view bytes) {
+Result<std::string> FileContent::put(std::string_view bytes, std::string_view like) {
   std::vector<Written> files;
-  TRY(auto digest, stage(bytes, files));
+  TRY(auto digest, stage(bytes, files, like));
   TRY_VOID(publish_durably(files));
   return digest;
 }
 
-Result<std::string> FileContent::stage(std::string_view bytes, std::vector<Written>& files) {
-  std::string digest = "sha256:" + sha256_hex(bytes);
+Result<std::string> FileContent::stage(std::string_view bytes, std::vector<Written>& files, std::string_view like) {
+  std::string digest = digest_of(bytes, like);
   if (file(digest) && touch(digest)) return digest;
   files.push_back({root_ / "tmp" / ("blob-" + random_hex(16)), place(digest)});
   TRY_VOID(write_plainly(files.back().from, bytes));
@@ -96,7 +99,7 @@ std::optional<fs::path> FileContent::file(const std::string& digest) const {
 }
 
 Result<std::int64_t> FileContent::size(const std::string& digest) const {
-  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no sha256 digest", digest);
+  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no digest", digest);
   struct stat status{};
   if (::stat(place(digest).c_str(), &status) == 0) return std::int64_t{status.st_size};
   if (auto layer = layers_.find(digest); layer && layer->made_here) return layer->size;
@@ -113,8 +116,9 @@ Result<std::int64_t> FileContent::touch(const std::string& digest) {
 std::vector<std::pair<std::string, Time>> FileContent::blobs() const {
   std::vector<std::pair<std::string, Time>> out;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(root_ / "blobs" / "sha256", error))
-    if (auto digest = "sha256:" + entry.path().filename().string(); valid_digest(digest)) out.emplace_back(digest, modified_at(entry.path()));
+  for (const std::string algorithm : {"sha256", "sha512"})
+    for (const auto& entry : fs::directory_iterator(root_ / "blobs" / algorithm, error))
+      if (auto digest = algorithm + ":" + entry.path().filename().string(); valid_digest(digest)) out.emplace_back(digest, modified_at(entry.path()));
   return out;
 }
 
@@ -162,14 +166,14 @@ Result<void> FileContent::read_file_part(const fs::path& path, std::int64_t offs
 }
 
 Result<std::string> FileContent::get(const std::string& digest) const {
-  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no sha256 digest", digest);
+  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no digest", digest);
   auto bytes = read_file(place(digest), kMaxSmallBlob);
   if (!bytes && bytes.error().code == Code::NotFound) return fail(Code::NotFound, "no blob {} here", digest);
   return bytes;
 }
 
 Result<void> FileContent::remove(const std::string& digest) {
-  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no sha256 digest", digest);
+  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no digest", digest);
   if (::unlink(place(digest).c_str()) != 0) {
     if (errno == ENOENT) return fail(Code::NotFound, "no blob {} here", digest);
     return fail(os_error("unlink", place(digest)));

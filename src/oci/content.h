@@ -1,5 +1,5 @@
 #pragma once
-// The blobs: files named by their SHA-256. Whoever opened the store owns it; thread-safe.
+// The blobs: files named by their SHA-256 or SHA-512, as whoever brought them chose. Whoever opened the store owns it; thread-safe.
 // A blob appears by rename after an fsync, so that what is there is whole; what a crash left is in tmp/, which open() empties.
 #include <cstdint>
 #include <filesystem>
@@ -27,9 +27,10 @@ class BlobWriter {
 class Content {
  public:
   virtual ~Content() = default;
-  virtual Result<std::unique_ptr<BlobWriter>> writer() = 0;
+  // `like` begins with the algorithm of the digest that is wanted (base/digest.h, DigestStream).
+  virtual Result<std::unique_ptr<BlobWriter>> writer(std::string_view like = "sha256") = 0;
   // For small blobs; the digest is returned.
-  virtual Result<std::string> put(std::string_view bytes) = 0;
+  virtual Result<std::string> put(std::string_view bytes, std::string_view like = "sha256") = 0;
   // Takes a finished file on the same file system over by rename. `digest` is what its bytes hash to (the caller has hashed them).
   virtual Result<void> adopt(const std::filesystem::path& file, const std::string& digest) = 0;
 

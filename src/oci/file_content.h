@@ -10,8 +10,8 @@ class FileContent final : public Content {
  public:
   FileContent(std::filesystem::path root, Layers& layers) : root_(std::move(root)), layers_(layers) {}
 
-  Result<std::unique_ptr<BlobWriter>> writer() override;
-  Result<std::string> put(std::string_view bytes) override;
+  Result<std::unique_ptr<BlobWriter>> writer(std::string_view like) override;
+  Result<std::string> put(std::string_view bytes, std::string_view like) override;
   Result<void> adopt(const std::filesystem::path& file, const std::string& digest) override;
   Result<std::int64_t> size(const std::string& digest) const override;
   Result<void> read(const std::string& digest, std::int64_t offset, std::int64_t length, const codec::Sink& sink) const override;
@@ -20,7 +20,7 @@ class FileContent final : public Content {
   Result<std::int64_t> touch(const std::string& digest) override;
 
   // put() in two steps: adds what is to be published (publish_durably) to `files` unless it is here. The digest is returned.
-  Result<std::string> stage(std::string_view bytes, std::vector<Written>& files);
+  Result<std::string> stage(std::string_view bytes, std::vector<Written>& files, std::string_view like = "sha256");
 
   std::vector<std::pair<std::string, Time>> blobs() const;  // with when they were last written or touched
   // NotFound when there is no such file.

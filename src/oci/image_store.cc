@@ -150,11 +150,14 @@ class LocalImageStore final : public ImageStore {
     return path;
   }
 
-  Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes) override {
+  Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes, const ManifestOptions& options) override {
     if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
     TRY(auto manifest, parse_manifest(bytes, media_type));
     std::shared_lock lock(garbage_mutex_);
-    std::vector<Descriptor> wanted = manifest.manifests;
+    const auto found = digest_of(bytes, options.digest);
+    if (!options.digest.empty() && found != options.digest) return fail(Code::InvalidArgument, "the manifest has the digest {}, not {}", found, options.digest);
+    std::vector<Descriptor> wanted;
+    std::ranges::copy_if(manifest.manifests, std::back_inserter(wanted), [&](const auto& inner) { return !options.sparse || content_.size(inner.digest); });
     if (manifest.config) wanted.push_back(*manifest.config);
     std::ranges::copy_if(manifest.layers, std::back_inserter(wanted), [](const auto& layer) { return !is_foreign(layer); });
     for (const auto& blob : wanted) {
@@ -162,7 +165,7 @@ class LocalImageStore final : public ImageStore {
       if (!size) return fail(Code::FailedPrecondition, "the manifest names {}, which is not here; push it first", blob.digest);
       if (*size != blob.size) return fail(Code::InvalidArgument, "the manifest says {} has {} bytes, it has {}", blob.digest, blob.size, *size);
     }
-    TRY(auto digest, content_.put(bytes));
+    TRY(auto digest, content_.put(bytes, found));
     TRY_VOID(repositories_.link(repository, digest, manifest.media_type));
     return digest;
   }
@@ -289,7 +292,7 @@ class LocalImageStore final : public ImageStore {
 
 Result<std::unique_ptr<ImageStore>> ImageStore::open(const fs::path& root) {
   const fs::path images = root / "images";
-  TRY_VOID(make_directory(images / "blobs" / "sha256"));
+  for (const auto* algorithm : {"sha256", "sha512"}) TRY_VOID(make_directory(images / "blobs" / algorithm));
   TRY_VOID(make_directory(images / "repositories"));
   // Layers hold set-user-id programs and device nodes: no way for other users of the host.
   if (::chmod(images.c_str(), 0700) != 0) return fail(os_error("chmod", images));

@@ -1,7 +1,7 @@
 #pragma once
 // The one image store: builder cache, registry and runtime read and write the same layers.
 //
-//   ROOT/images/blobs/sha256/<hex>       manifests, configs, layer blobs that came from outside (OCI image layout)
+//   ROOT/images/blobs/<algorithm>/<hex>  manifests, configs, layer blobs that came from outside (OCI image layout)
 //   ROOT/images/layers/<diff id hex>/fs  unpacked layers, overlay format (whiteouts are 0:0 character devices)
 //   ROOT/images/repositories/<name>/     tags and manifests of a repository (oci/repositories.h)
 //   ROOT/images/tmp/                     what is being written; emptied at open
@@ -55,7 +55,7 @@ struct HistoryEntry {
 };
 
 struct Image {
-  std::string digest;  // of the manifest: sha256:…
+  std::string digest;  // of the manifest
   std::string config_digest;
   std::string architecture = "amd64", os = "linux";
   std::string created;  // RFC 3339
@@ -76,6 +76,11 @@ struct Artifact {
   std::string type;      // media type, and the artifact's type
   std::string document;  // at most 4 MiB
   std::map<std::string, std::string> annotations;
+};
+
+struct ManifestOptions {
+  std::string digest;   // what the bytes must hash to (sha256 or sha512, which names it); empty: its sha256
+  bool sparse = false;  // an index whose manifests need not all be here: one that was pulled for this platform only
 };
 
 struct PruneRequest {
@@ -115,8 +120,9 @@ class ImageStore {
   // A new empty directory (0755) on the store's file system, for add_layer(). What is left of it after a crash is removed at open.
   virtual Result<std::filesystem::path> scratch_directory() = 0;
   // Stores a manifest or index as it came (a push) after checking it, and links it into the repository. What it names must be in
-  // the store: FailedPrecondition names the first blob that is missing. Returns the digest.
-  virtual Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes) = 0;
+  // the store: FailedPrecondition names the first blob that is missing; InvalidArgument when it has another digest. Returns the digest.
+  virtual Result<std::string> put_manifest(const std::string& repository, const std::string& media_type, std::string_view bytes,
+                                           const ManifestOptions& options = {}) = 0;
 
   // Stores documents as artifacts of the repository whose subject is the manifest `subject`, which must be in the store (oci/referrers.h). All of
   // them or, when it fails or the process ends, perhaps the first. They go when their subject goes. Returns their digests.

@@ -108,7 +108,10 @@ void Layers::drop_unsafe() const {
   }
 }
 
-fs::path Layers::blob(const std::string& diff_id) const { return root_ / "blobs" / "sha256" / diff_id.substr(diff_id.find(':') + 1); }
+fs::path Layers::blob(const std::string& diff_id) const {
+  const auto colon = diff_id.find(':');
+  return root_ / "blobs" / diff_id.substr(0, colon) / diff_id.substr(colon + 1);
+}
 fs::path Layers::place(const std::string& diff_id) const { return root_ / "layers" / diff_id.substr(diff_id.find(':') + 1); }
 fs::path Layers::directory(const std::string& diff_id) const { return place(diff_id) / "fs"; }
 
@@ -123,7 +126,7 @@ std::vector<std::string> Layers::diff_ids() const {
   std::vector<std::string> out;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(root_ / "layers", error))
-    if (auto id = "sha256:" + entry.path().filename().string(); valid_digest(id)) out.push_back(id);
+    if (auto id = digest_from_hex(entry.path().filename().string()); valid_digest(id)) out.push_back(id);
   return out;
 }
 
@@ -182,7 +185,7 @@ Result<void> Layers::unpack(const std::string& diff_id, codec::Source blob) {
   if (find(diff_id)) return {};
   const fs::path staging = root_ / "tmp" / ("layer-" + random_hex(16));
   TRY_VOID(make_directory(staging / "fs"));
-  Sha256Stream hash;
+  DigestStream hash(diff_id);
   const codec::Source plain = [&, source = codec::decompress(std::move(blob))](std::span<char> into) -> Result<std::size_t> {
     auto count = source(into);
     if (count) hash.update({into.data(), *count});
@@ -190,7 +193,7 @@ Result<void> Layers::unpack(const std::string& diff_id, codec::Source blob) {
   };
   auto done = unpack_layer_tar(plain, staging / "fs");
   if (done) {
-    const std::string found = "sha256:" + hex(hash.finish());
+    const std::string found = hash.finish();
     done = found == diff_id ? publish(staging, diff_id, {})
                             : fail(Code::Corrupt, "the layer's plain bytes have the digest {}, the image's config says {}", found, diff_id);
   }

@@ -26,7 +26,7 @@ Result<Descriptor> parse_descriptor(const Json& json, std::string_view where) {
   out.architecture = json["platform"]["architecture"].as_string();
   out.os = json["platform"]["os"].as_string();
   out.annotations = string_map(json["annotations"]);
-  if (!valid_digest(out.digest)) return wrong(fmt::format("{} has no digest of the form sha256:<64 hexadecimal digits>", where));
+  if (!valid_digest(out.digest)) return wrong(fmt::format("{} has no digest of the form sha256:<64 hexadecimal digits> or sha512:<128>", where));
   if (out.size < 0) return wrong(fmt::format("{} has no size", where));
   return out;
 }
@@ -191,7 +191,7 @@ Result<void> read_config(std::string_view json, Image& image) {
     return fail(Code::InvalidArgument, "image config: {} diff_ids for {} layers", diff_ids.size(), image.layers.size());
   for (std::size_t i = 0; i < diff_ids.size(); ++i) {
     image.layers[i].diff_id = diff_ids[i].as_string();
-    if (!valid_digest(image.layers[i].diff_id)) return fail(Code::InvalidArgument, "image config: the diff id {} is no sha256 digest", diff_ids[i].dump());
+    if (!valid_digest(image.layers[i].diff_id)) return fail(Code::InvalidArgument, "image config: the diff id {} is no digest", diff_ids[i].dump());
   }
   image.architecture = root["architecture"].as_string();
   image.os = root["os"].as_string();

@@ -57,8 +57,11 @@ bool valid_tag(std::string_view tag) {
 }
 
 bool valid_digest(std::string_view digest) {
-  return digest.size() == 71 && digest.starts_with("sha256:") && digest.find_first_not_of("0123456789abcdef", 7) == digest.npos;
+  const bool known = (digest.size() == 7 + 64 && digest.starts_with("sha256:")) || (digest.size() == 7 + 128 && digest.starts_with("sha512:"));
+  return known && digest.find_first_not_of("0123456789abcdef", 7) == digest.npos;
 }
+
+std::string digest_from_hex(std::string_view hex) { return (hex.size() == 128 ? "sha512:" : "sha256:") + std::string(hex); }
 
 Result<Reference> parse_reference(std::string_view text) {
   const auto wrong = [&](std::string_view why) { return fail(Code::InvalidArgument, "{} is no image reference: {}", text, why); };
@@ -70,7 +73,7 @@ Result<Reference> parse_reference(std::string_view text) {
   std::string_view rest = text;
   if (auto at = rest.find('@'); at != rest.npos) {
     out.digest = rest.substr(at + 1);
-    if (!valid_digest(out.digest)) return wrong("after @ stands a digest, sha256: and 64 hexadecimal digits");
+    if (!valid_digest(out.digest)) return wrong("after @ stands a digest, sha256: and 64 hexadecimal digits or sha512: and 128");
     rest = rest.substr(0, at);
   }
   if (auto slash = rest.find('/'); slash != rest.npos && is_host(rest.substr(0, slash))) {

@@ -93,7 +93,7 @@ Result<void> FileRepositories::remove(const std::string& repository) {
 
 Result<void> FileRepositories::link(const std::string& repository, const std::string& digest, const std::string& media_type) {
   if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
-  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no sha256 digest", digest);
+  if (!valid_digest(digest)) return fail(Code::InvalidArgument, "{} is no digest", digest);
   std::lock_guard lock(mutex_);
   return write(place(repository) / "manifests" / hex_of(digest), media_type);
 }
@@ -121,7 +121,7 @@ std::vector<ManifestLink> FileRepositories::manifests(const std::string& reposit
   std::vector<ManifestLink> out;
   if (!valid_repository(repository)) return out;
   for (const auto& name : names_in(place(repository) / "manifests"))
-    if (auto link = manifest(repository, "sha256:" + name)) out.push_back(*link);
+    if (auto link = manifest(repository, digest_from_hex(name))) out.push_back(*link);
   return out;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // Which manifests a repository holds and what its tags point to. On disk, below ROOT/images/repositories/<name, percent-encoded>/:
 //   tags/<tag>           one line: the digest; its mtime is the time of the tagging
-//   manifests/<hex>      one line: the media type it was put with
+//   manifests/<hex>      one line: the media type it was put with (64 digits are a sha256, 128 a sha512)
 //   repository.json      RepositorySettings, when it was created or changed; a push alone makes a repository without it
 // Every change is one rename or one unlink. Thread-safe.
 #include <functional>

@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "oci/reference.h"
 #include "registry/exchange.h"
+#include "registry/range.h"
 
 namespace watari::registry {
 
@@ -11,27 +12,18 @@ namespace {
 
 constexpr std::size_t kPiece = 1024 * 1024;
 
-struct Range {
-  std::int64_t first = 0, last = 0;
-};
-
-// "bytes=5-", "bytes=0-9", "bytes=-10". Nothing when it is malformed or has several parts: it is ignored then (RFC 9110 section 14.2).
-std::optional<Range> parse_range(std::string_view text, std::int64_t size) {
-  if (!text.starts_with("bytes=")) return std::nullopt;
-  text.remove_prefix(6);
-  const auto dash = text.find('-');
-  if (dash == text.npos) return std::nullopt;
-  auto first = parse_number<std::int64_t>(text.substr(0, dash)), last = parse_number<std::int64_t>(text.substr(dash + 1));
-  if (dash == 0) return last ? std::optional(Range{std::max<std::int64_t>(0, size - *last), size - 1}) : std::nullopt;
-  if (!first || (!last && dash + 1 != text.size())) return std::nullopt;
-  return Range{*first, std::min(last.value_or(size - 1), size - 1)};
-}
-
 }  // namespace
+
+// A part of what the client has begun to read, or all of it when that is something else. Blobs never change, so only another entity tag or a date
+// (nobody gets one from here) does not match. Source: RFC 9110 section 13.1.5
+bool Exchange::if_range_holds(const std::string& digest) const {
+  const auto condition = trim(request_.headers.get("if-range"));
+  return condition.empty() || condition == "\"" + digest + "\"";
+}
 
 Exchange::Answer Exchange::get_blob() {
   const std::string& digest = route_.last;
-  if (!oci::valid_digest(digest)) return refuse({400, "DIGEST_INVALID", digest + " is no sha256 digest"});
+  if (!oci::valid_digest(digest)) return refuse({400, "DIGEST_INVALID", digest + " is no digest"});
   auto size = images().content().touch(digest);
   if (!size) return refuse(size.error(), {404, "BLOB_UNKNOWN", ""});
   net::Response head;
@@ -40,26 +32,26 @@ Exchange::Answer Exchange::get_blob() {
   head.headers.set("etag", "\"" + digest + "\"");
   head.headers.set("accept-ranges", "bytes");
   head.headers.set("docker-distribution-api-version", "registry/2.0");
-  Range range{0, *size - 1};
-  if (auto asked = parse_range(request_.headers.get("range"), *size); asked && is("GET")) {
-    if (asked->first > asked->last) {
-      net::Headers headers;
-      headers.set("content-range", fmt::format("bytes */{}", *size));
-      return send(416, std::move(headers));
-    }
-    range = *asked;
+  const bool in_part = is("GET") && if_range_holds(digest);
+  const auto selected = select_range(in_part ? request_.headers.get("range") : "", *size);
+  if (selected.kind == RangeKind::Unsatisfiable) {
+    net::Headers headers;
+    headers.set("content-range", fmt::format("bytes */{}", *size));
+    return send(416, std::move(headers));
+  }
+  const auto& range = selected.range;
+  if (selected.kind == RangeKind::Part) {
     head.status = 206;
     head.headers.set("content-range", fmt::format("bytes {}-{}/{}", range.first, range.last, *size));
   }
-  const auto length = range.last - range.first + 1;
-  head.headers.set("content-length", std::to_string(length));
+  head.headers.set("content-length", std::to_string(range.length()));
   TRY_VOID(writer_.start(head));
   if (is("HEAD")) return {};
-  return images().content().read(digest, range.first, length, [&](std::string_view bytes) { return writer_.write(bytes); });
+  return images().content().read(digest, range.first, range.length(), [&](std::string_view bytes) { return writer_.write(bytes); });
 }
 
 Exchange::Answer Exchange::delete_blob() {
-  if (!oci::valid_digest(route_.last)) return refuse({400, "DIGEST_INVALID", route_.last + " is no sha256 digest"});
+  if (!oci::valid_digest(route_.last)) return refuse({400, "DIGEST_INVALID", route_.last + " is no digest"});
   auto removed = images().remove_blob(route_.last);
   if (!removed && removed.error().code == Code::FailedPrecondition) return refuse({405, "UNSUPPORTED", removed.error().message});
   if (!removed) return refuse(removed.error(), {404, "BLOB_UNKNOWN", ""});
@@ -85,6 +77,7 @@ Exchange::Answer Exchange::start_upload() {
   auto session = uploads_.start(route_.repository);
   if (!session) return refuse(session.error(), {500, "BLOB_UPLOAD_UNKNOWN", ""});
   const auto digest = query("digest");
+  (*session)->expect(digest.empty() ? query("digest-algorithm") : digest);
   if (digest.empty()) return upload_progress(202, **session);
   TRY(bool received, receive(**session, false));
   if (!received) return {};
@@ -138,14 +131,15 @@ Exchange::Answer Exchange::put_upload() {
   auto session = uploads_.resume(route_.repository, route_.last);
   if (!session) return refuse(session.error(), {session.error().code == Code::Conflict ? 409 : 404, "BLOB_UPLOAD_UNKNOWN", ""});
   const auto digest = query("digest");
-  if (!oci::valid_digest(digest)) return refuse({400, "DIGEST_INVALID", "?digest= must be sha256: and 64 hexadecimal digits"});
+  if (!oci::valid_digest(digest)) return refuse({400, "DIGEST_INVALID", "?digest= must be sha256: and 64 hexadecimal digits, or sha512: and 128"});
+  (*session)->expect(digest);
   TRY(bool received, receive(**session, true));
   if (!received) return {};
   return finish_upload(**session, digest);
 }
 
 Exchange::Answer Exchange::finish_upload(Uploads::Session& session, const std::string& digest) {
-  auto found = session.digest();
+  auto found = session.digest(digest);
   if (!found) return refuse(found.error(), {500, "BLOB_UPLOAD_INVALID", ""});
   if (*found != digest) {
     session.remove();

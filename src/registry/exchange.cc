@@ -179,7 +179,7 @@ Exchange::Answer Exchange::tags() {
 
 // Manifests of the repository whose subject is the digest; an empty list when nobody knows of it.
 Exchange::Answer Exchange::referrers() {
-  if (!oci::valid_digest(route_.last)) return refuse({400, "DIGEST_INVALID", route_.last + " is no sha256 digest"});
+  if (!oci::valid_digest(route_.last)) return refuse({400, "DIGEST_INVALID", route_.last + " is no digest"});
   const std::string wanted = query("artifactType");
   Json manifests = Json::array();
   for (const auto& each : oci::referrers_of(images().content(), images().repositories(), route_.repository, route_.last)) {

@@ -44,6 +44,7 @@ class Exchange {
   Result<std::string> manifest_digest();
 
   Answer get_blob();
+  bool if_range_holds(const std::string& digest) const;
   Answer delete_blob();
 
   Answer start_upload();

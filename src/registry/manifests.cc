@@ -36,7 +36,7 @@ Exchange::Answer Exchange::get_manifest() {
 
 Exchange::Answer Exchange::put_manifest() {
   const bool by_digest = oci::valid_digest(route_.last);
-  if (!by_digest && !oci::valid_tag(route_.last)) return refuse({400, "TAG_INVALID", route_.last + " is neither a tag nor a sha256 digest"});
+  if (!by_digest && !oci::valid_tag(route_.last)) return refuse({400, "TAG_INVALID", route_.last + " is neither a tag nor a digest"});
   std::string bytes, piece(64 * 1024, '\0');
   while (true) {
     TRY(auto count, body_.read(piece));
@@ -44,15 +44,16 @@ Exchange::Answer Exchange::put_manifest() {
     bytes.append(piece, 0, count);
     if (bytes.size() > kMaxManifest) return refuse({413, "MANIFEST_INVALID", "manifests may have 4 MiB"});
   }
-  const std::string digest = "sha256:" + sha256_hex(bytes);
+  const std::string digest = digest_of(bytes, by_digest ? route_.last : "");
   if (by_digest && digest != route_.last) return refuse({400, "DIGEST_INVALID", "the manifest has the digest " + digest});
-  auto stored = images().put_manifest(route_.repository, std::string(request_.headers.get("content-type")), bytes);
+  auto stored = images().put_manifest(route_.repository, std::string(request_.headers.get("content-type")), bytes, {.digest = digest});
   if (!stored) return refuse(stored.error(), {400, stored.error().code == Code::FailedPrecondition ? "MANIFEST_BLOB_UNKNOWN" : "MANIFEST_INVALID", ""});
-  if (!by_digest) {
-    auto tagged = images().tag(route_.repository, route_.last, digest);
-    if (!tagged) return refuse(tagged.error(), {400, "TAG_INVALID", ""});
-  }
   net::Headers headers;
+  for (const auto& tag : by_digest ? query_values(request_.query, "tag") : std::vector{route_.last}) {
+    auto tagged = images().tag(route_.repository, tag, digest);
+    if (!tagged) return refuse(tagged.error(), {400, "TAG_INVALID", ""});
+    if (by_digest) headers.add("oci-tag", tag);
+  }
   headers.set("location", path_of("manifests/" + digest));
   headers.set("docker-content-digest", digest);
   if (auto manifest = oci::parse_manifest(bytes); manifest && manifest->subject) headers.set("oci-subject", manifest->subject->digest);

@@ -70,7 +70,7 @@ Result<RemoteName> parse_remote(const std::string& text) {
   if (auto at = out.repository.find('@'); at != out.repository.npos) {
     out.reference = out.repository.substr(at + 1);
     out.repository.resize(at);
-    if (!oci::valid_digest(out.reference)) return wrong("after @ stands a digest, sha256: and 64 hexadecimal digits");
+    if (!oci::valid_digest(out.reference)) return wrong("after @ stands a digest, sha256: and 64 hexadecimal digits or sha512: and 128");
   } else if (auto colon = out.repository.rfind(':'); colon != out.repository.npos) {
     out.reference = out.repository.substr(colon + 1);
     out.repository.resize(colon);

@@ -27,8 +27,10 @@ std::optional<Route> parse_route(std::string_view path) {
   return std::nullopt;
 }
 
-std::map<std::string, std::string> parse_query(std::string_view query) {
-  std::map<std::string, std::string> out;
+namespace {
+
+std::vector<std::pair<std::string, std::string>> pairs_of(std::string_view query) {
+  std::vector<std::pair<std::string, std::string>> out;
   for (const auto& item : split(query, '&')) {
     const auto equals = item.find('=');
     auto name = percent_decode(item.substr(0, equals));
@@ -36,8 +38,23 @@ std::map<std::string, std::string> parse_query(std::string_view query) {
     for (auto& c : raw)
       if (c == '+') c = ' ';
     auto value = percent_decode(raw);
-    if (name && value && !name->empty()) out.emplace(std::move(*name), std::move(*value));
+    if (name && value && !name->empty()) out.emplace_back(std::move(*name), std::move(*value));
   }
+  return out;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> parse_query(std::string_view query) {
+  std::map<std::string, std::string> out;
+  for (auto& pair : pairs_of(query)) out.insert(std::move(pair));
+  return out;
+}
+
+std::vector<std::string> query_values(std::string_view query, std::string_view name) {
+  std::vector<std::string> out;
+  for (auto& [key, value] : pairs_of(query))
+    if (key == name) out.push_back(std::move(value));
   return out;
 }
 

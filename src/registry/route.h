@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace watari::registry {
 
@@ -17,6 +18,9 @@ struct Route {
 
 // `path` as it came, percent-encoded. Nothing for paths outside of the API.
 std::optional<Route> parse_route(std::string_view path);
+
+// All values of one parameter, in their order.
+std::vector<std::string> query_values(std::string_view query, std::string_view name);
 
 // The parameters of a query string; the first of a name counts.
 std::map<std::string, std::string> parse_query(std::string_view query);

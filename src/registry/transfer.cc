@@ -46,8 +46,10 @@ Result<Document> get_manifest(Remote& from, const std::string& reference) {
   const auto what = fmt::format("pull {}/{}:{}", from.name().host, from.name().repository, reference);
   response.body = out.bytes;
   if (response.status != 200) return fail(from.refusal(what, response));
-  out.digest = "sha256:" + sha256_hex(out.bytes);
-  if (oci::valid_digest(reference) && reference != out.digest) return fail(Code::Corrupt, "{}: the registry sent a manifest with the digest {}", what, out.digest);
+  // By a tag the registry says what it knows the manifest by; that says nothing about who sent it, but shows damage on the way.
+  const std::string promised(oci::valid_digest(reference) ? reference : response.headers.get("docker-content-digest"));
+  out.digest = digest_of(out.bytes, promised);
+  if (oci::valid_digest(promised) && promised != out.digest) return fail(Code::Corrupt, "{}: the registry sent a manifest with the digest {}, not {}", what, out.digest, promised);
   TRY(out.manifest, oci::parse_manifest(out.bytes, response.headers.get("content-type")));
   return out;
 }
@@ -64,7 +66,7 @@ class Download {
     }
     // Wrong bytes once may be a bad line; twice, it is the registry.
     for (int round = 1;; ++round) {
-      TRY(writer_, content_.writer());
+      TRY(writer_, content_.writer(blob_.digest));
       TRY_VOID(fetch_all());
       auto committed = writer_->commit(blob_.digest);
       if (committed) return {};
@@ -258,7 +260,10 @@ Result<net::Headers> push_manifest(oci::ImageStore& images, const std::string& d
   const auto blobs = blobs_of(manifest);
   for (const auto& blob : blobs) progress.bytes_total += blob.size;
   TRY_VOID(in_parallel(blobs.size(), [&](std::size_t i) { return upload(images.content(), to, blobs[i], progress); }));
-  return put_manifest(bytes, manifest.media_type, as, to);
+  if (oci::valid_digest(as) || digest.starts_with("sha256:")) return put_manifest(bytes, manifest.media_type, as, to);
+  // A tag alone would make its sha256 of it: what speaks about the image, and who names it by its digest, must find it there, too.
+  TRY(auto headers, put_manifest(bytes, manifest.media_type, digest + "?tag=" + as, to));
+  return headers.get("oci-tag").empty() ? put_manifest(bytes, manifest.media_type, as, to) : headers;
 }
 
 // The tag "sha256-<hex>" holds the index of what speaks about a manifest where a registry knows nothing of subjects.
@@ -303,7 +308,7 @@ Result<std::string> pull_image(oci::ImageStore& images, Remote& from, const std:
   const auto blobs = blobs_of(document.manifest);
   for (const auto& blob : blobs) progress.bytes_total += blob.size;
   TRY_VOID(in_parallel(blobs.size(), [&](std::size_t i) { return Download(images.content(), from, blobs[i], progress).run(); }));
-  TRY(auto digest, images.put_manifest(repository, document.manifest.media_type, document.bytes));
+  TRY(auto digest, images.put_manifest(repository, document.manifest.media_type, document.bytes, {.digest = document.digest}));
   if (!tag.empty()) TRY_VOID(images.tag(repository, tag, digest));
   return digest;
 }

@@ -79,7 +79,7 @@ Result<std::unique_ptr<Uploads::Session>> Uploads::resume(const std::string& rep
     }
   }
   std::unique_ptr<Session> session(new Session(*this, id));
-  session->hash_ = hash.stream ? std::move(hash.stream) : std::make_unique<Sha256Stream>();
+  session->hash_ = hash.stream ? std::move(hash.stream) : std::make_unique<DigestStream>();
   session->hashed_ = hash.bytes;
   TRY_VOID(session->open());
   return session;
@@ -112,7 +112,7 @@ Result<void> Uploads::Session::append(std::string_view bytes) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       // Half a piece may be there: the hash is ahead of the file, so it starts again.
-      hash_ = std::make_unique<Sha256Stream>();
+      hash_ = std::make_unique<DigestStream>(hash_->algorithm());
       hashed_ = 0;
       return system_error("write", data());
     }
@@ -122,7 +122,15 @@ Result<void> Uploads::Session::append(std::string_view bytes) {
   return {};
 }
 
-Result<std::string> Uploads::Session::digest() {
+void Uploads::Session::expect(std::string_view like) {
+  DigestStream other(like);
+  if (hash_->algorithm() == other.algorithm()) return;
+  hash_ = std::make_unique<DigestStream>(std::move(other));
+  hashed_ = 0;
+}
+
+Result<std::string> Uploads::Session::digest(std::string_view like) {
+  expect(like);
   std::vector<char> buffer(hashed_ < offset_ ? 1 << 20 : 0);
   while (hashed_ < offset_) {
     const auto count = ::pread(fd_, buffer.data(), buffer.size(), hashed_);
@@ -132,7 +140,7 @@ Result<std::string> Uploads::Session::digest() {
     hashed_ += count;
   }
   ended_ = true;
-  return "sha256:" + hex(hash_->finish());
+  return hash_->finish();
 }
 
 void Uploads::Session::remove() {

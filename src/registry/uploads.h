@@ -31,8 +31,11 @@ class Uploads {
     const std::string& id() const { return id_; }
     std::int64_t offset() const { return offset_; }
     Result<void> append(std::string_view bytes);
-    // The digest of everything that has arrived. Ends the hashing: nothing can be appended after it.
-    Result<std::string> digest();
+    // `like` begins with the algorithm of the digest that will be asked for (base/digest.h, DigestStream); without this word what has arrived is
+    // read again for any but sha256.
+    void expect(std::string_view like);
+    // The digest of everything that has arrived, by the algorithm of `like`. Ends the hashing: nothing can be appended after it.
+    Result<std::string> digest(std::string_view like = "sha256");
     std::filesystem::path data() const { return directory_ / "data"; }
     // Forgets the upload and removes what is left of it.
     void remove();
@@ -46,7 +49,7 @@ class Uploads {
     std::filesystem::path directory_;
     int fd_ = -1;
     std::int64_t offset_ = 0;
-    std::unique_ptr<Sha256Stream> hash_;  // of the first hashed_ bytes
+    std::unique_ptr<DigestStream> hash_;  // of the first hashed_ bytes
     std::int64_t hashed_ = 0;
     bool ended_ = false;
   };
@@ -58,7 +61,7 @@ class Uploads {
 
  private:
   struct Hash {
-    std::unique_ptr<Sha256Stream> stream;
+    std::unique_ptr<DigestStream> stream;
     std::int64_t bytes = 0;
   };
   std::filesystem::path root_;

@@ -1,6 +1,6 @@
 """The opencontainers/distribution-spec conformance suite against a real server.
 
-Needs Go 1.24 and a Go module proxy; skipped without them. sha512 is optional in the specification and refused by name here.
+Needs Go 1.24 and a Go module proxy; skipped without them. sha512 and tags as parameters of a push by digest, both optional, are tested too.
 """
 import os
 import pathlib
@@ -32,7 +32,7 @@ def test_the_registry_conforms(suite, tmp_path):
     with Server() as server:
         environment = {
             **os.environ, "OCI_REGISTRY": server.url.removeprefix("http://"), "OCI_TLS": "disabled", "OCI_RESULTS_DIR": str(tmp_path),
-            "OCI_DATA_SHA512": "false", "OCI_API_BLOBS_UPLOAD_CANCEL": "true", "OCI_API_BLOBS_DIGEST_HEADER": "true", "OCI_API_MANIFESTS_DIGEST_HEADER": "true",
+            "OCI_DATA_SHA512": "true", "OCI_API_MANIFESTS_TAG_PARAM": "true", "OCI_API_BLOBS_UPLOAD_CANCEL": "true", "OCI_API_BLOBS_DIGEST_HEADER": "true", "OCI_API_MANIFESTS_DIGEST_HEADER": "true",
         }
         done = subprocess.run([str(suite)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     failed = [line for line in done.stdout.splitlines() if "FAIL" in line or "Error" in line]

@@ -189,7 +189,7 @@ Result<BatchDeleteImageResponse> batch_delete_image(Call& call, const BatchDelet
 Result<PutImageResponse> put_image(Call& call, const PutImageRequest& request) {
   TRY(auto settings, find_repository(call, request.registryId, request.repositoryName));
   auto& images = *call.platform.images;
-  const std::string digest = "sha256:" + sha256_hex(request.imageManifest);
+  const std::string digest = digest_of(request.imageManifest, request.imageDigest.value_or(""));
   if (request.imageDigest && *request.imageDigest != digest)
     return error("ImageDigestDoesNotMatchException", "The image digest {} does not match that of the manifest, {}.", *request.imageDigest, digest);
   const bool there = images.repositories().manifest(request.repositoryName, digest).has_value();
@@ -197,7 +197,7 @@ Result<PutImageResponse> put_image(Call& call, const PutImageRequest& request) {
   if (there && (!request.imageTag || (tagged && *tagged == digest)))
     return error("ImageAlreadyExistsException", "Image with digest '{}' and tag '{}' already exists in the repository with name '{}' in registry with id '{}'", digest,
                  request.imageTag.value_or("null"), request.repositoryName, call.scope.account);
-  auto stored = images.put_manifest(request.repositoryName, request.imageManifestMediaType.value_or(""), request.imageManifest);
+  auto stored = images.put_manifest(request.repositoryName, request.imageManifestMediaType.value_or(""), request.imageManifest, {.digest = digest});
   if (!stored && stored.error().code == Code::FailedPrecondition) return error("LayersNotFoundException", "{}", stored.error().message);
   if (!stored) return error("InvalidParameterException", "Invalid parameter at 'imageManifest': {}", stored.error().message);
   if (request.imageTag) TRY_VOID(images.tag(request.repositoryName, *request.imageTag, digest));

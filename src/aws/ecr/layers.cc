@@ -68,7 +68,7 @@ Result<UploadLayerPartResponse> upload_layer_part(Call& call, const UploadLayerP
 Result<CompleteLayerUploadResponse> complete_layer_upload(Call& call, const CompleteLayerUploadRequest& request) {
   TRY_VOID(find_repository(call, request.registryId, request.repositoryName));
   if (request.layerDigests.size() != 1 || !oci::valid_digest(request.layerDigests.front()))
-    return error("InvalidParameterException", "Invalid parameter at 'layerDigests': give one digest, sha256: and 64 hexadecimal digits");
+    return error("InvalidParameterException", "Invalid parameter at 'layerDigests': give one digest, sha256: and 64 hexadecimal digits or sha512: and 128");
   const auto& digest = request.layerDigests.front();
   TRY(auto session, resume(call, request.repositoryName, request.uploadId));
   if (session->offset() == 0) return error("EmptyUploadException", "The upload does not contain any layer parts");
@@ -77,7 +77,7 @@ Result<CompleteLayerUploadResponse> complete_layer_upload(Call& call, const Comp
     session->remove();
     return error("LayerAlreadyExistsException", "The layer with digest '{}' already exists in the repository with name '{}'", digest, request.repositoryName);
   }
-  TRY(auto found, session->digest());
+  TRY(auto found, session->digest(digest));
   if (found != digest) {
     session->remove();
     return error("InvalidLayerException", "The layer has the digest '{}', not '{}'", found, digest);
