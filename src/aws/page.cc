@@ -18,6 +18,10 @@ std::string make_page_token(const Call& call, std::string_view position) {
   return base64(check_of(call, position) + std::string(position));
 }
 
+std::string newest_first(Time at, std::string_view id) {
+  return fmt::format("{:015}-{}", 999'999'999'999'999 - at.time_since_epoch().count(), id);
+}
+
 Result<std::string> read_page_token(const Call& call, std::string_view token, std::string_view error_name) {
   std::string plain;
   if (base64_decode(token, plain) && plain.size() >= kCheckDigits) {

@@ -202,3 +202,10 @@ def test_the_aws_cli(server):
     (shown,) = server.aws("ec2", "describe-security-groups", "--group-ids", group)["SecurityGroups"]
     assert (shown["IpPermissions"][0]["FromPort"], shown["IpPermissions"][0]["ToPort"]) == (8000, 8080)
     server.aws("ec2", "delete-security-group", "--group-id", group)
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_a_page_that_holds_nothing_is_a_page_of_the_usual_size(ec2, group, most):
+    ec2.create_tags(Resources=[group], Tags=[{"Key": "team", "Value": "red"}])
+    asked = {"Filters": [by_name("resource-id", group)], "MaxResults": most}
+    assert [tag["Value"] for tag in ec2.describe_tags(**asked)["Tags"]] == ["red"]

@@ -106,18 +106,12 @@ Result<GetCertificateResponse> get_certificate(Call& call, const GetCertificateR
 }
 
 Result<ListCertificatesResponse> list_certificates(Call& call, const ListCertificatesRequest& request) {
-  auto has = [](const std::vector<std::string>& list, const std::string& value) { return std::ranges::find(list, value) != list.end(); };
   // Without a filter AWS lists only certificates with RSA keys of 1024 and 2048 bits; here all are listed.
-  std::vector<model::Certificate> found;
-  call.platform.control->state().certificates.each("", [&](const std::string&, const model::Certificate& certificate) {
-    if (certificate.scope != call.scope) return;
-    if (!request.CertificateStatuses.empty() && !has(request.CertificateStatuses, status_of(call, certificate))) return;
-    if (request.Includes && !request.Includes->keyTypes.empty() && !has(request.Includes->keyTypes, certificate.facts.key_algorithm)) return;
-    found.push_back(certificate);
+  auto found = matching(call.platform.control->state().certificates, "", [&](const model::Certificate& certificate) {
+    return certificate.scope == call.scope && among(request.CertificateStatuses, status_of(call, certificate)) &&
+           (!request.Includes || among(request.Includes->keyTypes, certificate.facts.key_algorithm));
   });
-  auto size = static_cast<std::size_t>(request.MaxItems.value_or(1000));
-  TRY(auto page, paginate(call, std::move(found), request.NextToken, size, [](const model::Certificate& certificate) { return certificate.arn; },
-                          "InvalidArgsException"));
+  TRY(auto page, paginate(call, std::move(found), request.NextToken, page_size(request.MaxItems, 1000), &model::Certificate::arn, "InvalidArgsException"));
   ListCertificatesResponse response{.NextToken = std::move(page.next_token)};
   for (const auto& certificate : page.items) {
     CertificateSummary summary;

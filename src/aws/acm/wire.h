@@ -1,5 +1,6 @@
 #pragma once
 #include "aws/call.h"
+#include "aws/tags.h"
 #include "control/control.h"
 #include "model/certificate.h"
 

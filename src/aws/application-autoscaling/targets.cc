@@ -43,6 +43,10 @@ ScalableTarget to_wire(const model::ScalableTarget& target) {
   return out;
 }
 
+std::vector<model::ScalableTarget> targets_of(const Call& call, auto wanted) {
+  return matching(call.platform.control->state().scalable_targets, control::scope_prefix(call.scope), wanted);
+}
+
 Error no_target(const std::string& resource) {
   return Error{Code::NotFound, fmt::format("No scalable target found for service namespace: ecs, resource ID: {}, scalable dimension: {}", resource, kDimension),
                "ObjectNotFoundException"};
@@ -97,11 +101,8 @@ Result<DeregisterScalableTargetResponse> deregister_scalable_target(Call& call, 
 }
 
 Result<DescribeScalableTargetsResponse> describe_scalable_targets(Call& call, const DescribeScalableTargetsRequest& request) {
-  std::vector<model::ScalableTarget> targets;
-  call.platform.control->state().scalable_targets.each(control::scope_prefix(call.scope), [&](const std::string&, const model::ScalableTarget& target) {
-    if (request.ResourceIds.empty() || std::ranges::count(request.ResourceIds, resource_id(target))) targets.push_back(target);
-  });
-  TRY(auto page, paginate(call, std::move(targets), request.NextToken, static_cast<std::size_t>(request.MaxResults.value_or(50)), resource_id,
+  auto targets = targets_of(call, [&](const model::ScalableTarget& target) { return among(request.ResourceIds, resource_id(target)); });
+  TRY(auto page, paginate(call, std::move(targets), request.NextToken, page_size(request.MaxResults, 50), resource_id,
                           "InvalidNextTokenException"));
   DescribeScalableTargetsResponse response;
   for (const auto& target : page.items) response.ScalableTargets.push_back(to_wire(target));
@@ -119,8 +120,7 @@ Result<DescribeScheduledActionsResponse> describe_scheduled_actions(Call&, const
 
 Result<DescribeScalingActivitiesResponse> describe_scaling_activities(Call& call, const DescribeScalingActivitiesRequest& request) {
   DescribeScalingActivitiesResponse response;
-  call.platform.control->state().scalable_targets.each(control::scope_prefix(call.scope), [&](const std::string&, const model::ScalableTarget& target) {
-    if (request.ResourceId && *request.ResourceId != resource_id(target)) return;
+  for (const auto& target : targets_of(call, [&](const auto& one) { return request.ResourceId.value_or(resource_id(one)) == resource_id(one); }))
     for (const auto& activity : target.activities) {
       ScalingActivity out;
       out.ActivityId = activity.id;
@@ -134,19 +134,15 @@ Result<DescribeScalingActivitiesResponse> describe_scaling_activities(Call& call
       out.StatusCode = "Successful";
       response.ScalingActivities.push_back(out);
     }
-  });
   return response;
 }
 
 Result<ListTagsForResourceResponse> list_tags_for_resource(Call& call, const ListTagsForResourceRequest& request) {
   ListTagsForResourceResponse response;
-  bool found = false;
-  call.platform.control->state().scalable_targets.each(control::scope_prefix(call.scope), [&](const std::string&, const model::ScalableTarget& target) {
-    if (target.arn != request.ResourceARN) return;
-    found = true;
+  auto found = targets_of(call, [&](const model::ScalableTarget& target) { return target.arn == request.ResourceARN; });
+  for (const auto& target : found)
     for (const auto& tag : target.tags) response.Tags[tag.key] = tag.value;
-  });
-  if (!found) return error("ResourceNotFoundException", "No scalable target has the ARN {}.", request.ResourceARN);
+  if (found.empty()) return error("ResourceNotFoundException", "No scalable target has the ARN {}.", request.ResourceARN);
   return response;
 }
 

@@ -15,8 +15,6 @@ namespace {
 
 using codec::Json;
 
-std::size_t page_size(std::optional<int> wanted) { return static_cast<std::size_t>(std::clamp(wanted.value_or(50), 1, 100)); }
-
 MetricAlarm to_wire(const model::Alarm& in) {
   MetricAlarm out{.AlarmName = in.name, .AlarmArn = alarm_arn(in.scope, in.name), .AlarmDescription = text(in.description)};
   out.AlarmConfigurationUpdatedTimestamp = in.configured_at;
@@ -69,20 +67,16 @@ std::string history_data(const model::AlarmEvent& event) {
 Result<DescribeAlarmsResponse> describe_alarms(Call& call, const DescribeAlarmsRequest& request) {
   if (!request.AlarmNames.empty() && request.AlarmNamePrefix)
     return error("InvalidParameterCombination", "Give either AlarmNames or AlarmNamePrefix, not both.");
-  std::vector<model::Alarm> found;
-  bool metric_alarms = request.AlarmTypes.empty() || std::ranges::count(request.AlarmTypes, "MetricAlarm") > 0;
-  auto begins_with = [](const std::string& prefix) { return [&](const std::string& one) { return one.starts_with(prefix); }; };
-  state(call).alarms.each(control::scope_prefix(call.scope), [&](const auto&, const model::Alarm& alarm) {
-    bool wanted = metric_alarms && (request.AlarmNames.empty() || std::ranges::count(request.AlarmNames, alarm.name)) &&
-                  alarm.name.starts_with(request.AlarmNamePrefix.value_or("")) && request.StateValue.value_or(alarm.state) == alarm.state;
-    if (wanted && request.ActionPrefix) {
-      auto prefix = begins_with(*request.ActionPrefix);
-      wanted = std::ranges::any_of(alarm.alarm_actions, prefix) || std::ranges::any_of(alarm.ok_actions, prefix) ||
-               std::ranges::any_of(alarm.insufficient_data_actions, prefix);
-    }
-    if (wanted) found.push_back(alarm);
+  auto acts = [&](const model::Alarm& alarm) {
+    auto begins = [&](const std::string& action) { return action.starts_with(*request.ActionPrefix); };
+    return !request.ActionPrefix || std::ranges::any_of(alarm.alarm_actions, begins) || std::ranges::any_of(alarm.ok_actions, begins) ||
+           std::ranges::any_of(alarm.insufficient_data_actions, begins);
+  };
+  auto found = matching(state(call).alarms, control::scope_prefix(call.scope), [&](const model::Alarm& alarm) {
+    return among(request.AlarmTypes, "MetricAlarm") && among(request.AlarmNames, alarm.name) && alarm.name.starts_with(request.AlarmNamePrefix.value_or("")) &&
+           request.StateValue.value_or(alarm.state) == alarm.state && acts(alarm);
   });
-  TRY(auto page, paginate(call, std::move(found), request.NextToken, page_size(request.MaxRecords), [](const auto& alarm) { return alarm.name; }, "InvalidNextToken"));
+  TRY(auto page, paginate(call, std::move(found), request.NextToken, page_size(request.MaxRecords, 50, 100), &model::Alarm::name, "InvalidNextToken"));
   DescribeAlarmsResponse response{.NextToken = std::move(page.next_token)};
   for (const auto& alarm : page.items) response.MetricAlarms.push_back(to_wire(alarm));
   return response;
@@ -103,7 +97,7 @@ Result<DescribeAlarmsForMetricResponse> describe_alarms_for_metric(Call& call, c
 Result<DescribeAlarmHistoryResponse> describe_alarm_history(Call& call, const DescribeAlarmHistoryRequest& request) {
   std::vector<std::pair<std::string, model::AlarmEvent>> found;  // by a key that sorts as asked for
   bool oldest_first = request.ScanBy == "TimestampAscending";
-  bool metric_alarms = request.AlarmTypes.empty() || std::ranges::count(request.AlarmTypes, "MetricAlarm") > 0;
+  bool metric_alarms = among(request.AlarmTypes, "MetricAlarm");
   auto prefix = request.AlarmName ? control::alarm_history_prefix(call.scope, *request.AlarmName) : control::scope_prefix(call.scope);
   state(call).alarm_history.each(prefix, [&](const std::string& key, const model::AlarmEvent& event) {
     bool wanted = metric_alarms && request.HistoryItemType.value_or(event.type) == event.type &&
@@ -113,7 +107,7 @@ Result<DescribeAlarmHistoryResponse> describe_alarm_history(Call& call, const De
     if (wanted) found.emplace_back(fmt::format("{:015} {}", oldest_first ? time : 999'999'999'999'999 - time, event.alarm), event);
   });
   std::ranges::sort(found, {}, [](const auto& entry) { return entry.first; });
-  TRY(auto page, paginate(call, std::move(found), request.NextToken, page_size(request.MaxRecords), [](const auto& entry) { return entry.first; }, "InvalidNextToken"));
+  TRY(auto page, paginate(call, std::move(found), request.NextToken, page_size(request.MaxRecords, 50, 100), [](const auto& entry) { return entry.first; }, "InvalidNextToken"));
   DescribeAlarmHistoryResponse response{.NextToken = std::move(page.next_token)};
   for (const auto& [key, event] : page.items)
     response.AlarmHistoryItems.push_back({.AlarmName = event.alarm, .AlarmType = "MetricAlarm", .Timestamp = event.at, .HistoryItemType = event.type,

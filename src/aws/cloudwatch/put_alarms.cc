@@ -77,7 +77,7 @@ Result<model::Alarm> alarm_from_wire(Call& call, const PutMetricAlarmRequest& re
   alarm.ok_actions = request.OKActions;
   alarm.alarm_actions = request.AlarmActions;
   alarm.insufficient_data_actions = request.InsufficientDataActions;
-  for (const auto& tag : request.Tags) alarm.tags.push_back({tag.Key, tag.Value});
+  TRY_VOID(merge_tags(alarm.tags, request.Tags, "InvalidParameterValue"));
   return alarm;
 }
 

@@ -1,6 +1,4 @@
 // Tags of alarms.
-#include <algorithm>
-
 #include "aws/cloudwatch/wire.h"
 #include "aws/gen/cloudwatch/list_tags_for_resource.h"
 #include "aws/gen/cloudwatch/tag_resource.h"
@@ -17,10 +15,9 @@ Result<model::Alarm> find_alarm(Call& call, const std::string& arn) {
 }
 
 template <class Change>
-Result<void> change_tags(Call& call, const std::string& arn, Change&& change) {
+Result<void> change_tags(Call& call, const std::string& arn, Change change) {
   TRY(auto alarm, find_alarm(call, arn));
-  change(alarm.tags);
-  if (alarm.tags.size() > 50) return error("InvalidParameterValue", "An alarm can have at most 50 tags.");
+  TRY_VOID(change(alarm.tags));
   return call.platform.control->commit([&]() -> Result<void> {
     state(call).alarms.put(control::alarm_key(call.scope, alarm.name), alarm);
     return {};
@@ -30,27 +27,18 @@ Result<void> change_tags(Call& call, const std::string& arn, Change&& change) {
 }  // namespace
 
 Result<TagResourceResponse> tag_resource(Call& call, const TagResourceRequest& request) {
-  TRY_VOID(change_tags(call, request.ResourceARN, [&](std::vector<model::Tag>& tags) {
-    for (const auto& tag : request.Tags) {
-      std::erase_if(tags, [&](const model::Tag& one) { return one.key == tag.Key; });
-      tags.push_back({tag.Key, tag.Value});
-    }
-  }));
+  TRY_VOID(change_tags(call, request.ResourceARN, [&](auto& tags) { return merge_tags(tags, request.Tags, "InvalidParameterValue"); }));
   return TagResourceResponse{};
 }
 
 Result<UntagResourceResponse> untag_resource(Call& call, const UntagResourceRequest& request) {
-  TRY_VOID(change_tags(call, request.ResourceARN, [&](std::vector<model::Tag>& tags) {
-    std::erase_if(tags, [&](const model::Tag& one) { return std::ranges::count(request.TagKeys, one.key) > 0; });
-  }));
+  TRY_VOID(change_tags(call, request.ResourceARN, [&](auto& tags) { return remove_tags(tags, request.TagKeys); }));
   return UntagResourceResponse{};
 }
 
 Result<ListTagsForResourceResponse> list_tags_for_resource(Call& call, const ListTagsForResourceRequest& request) {
   TRY(auto alarm, find_alarm(call, request.ResourceARN));
-  ListTagsForResourceResponse response;
-  for (const auto& tag : alarm.tags) response.Tags.push_back({.Key = tag.key, .Value = tag.value});
-  return response;
+  return ListTagsForResourceResponse{.Tags = to_wire_tags<Tag>(alarm.tags)};
 }
 
 }  // namespace watari::aws::cloudwatch

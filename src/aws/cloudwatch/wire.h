@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "aws/call.h"
+#include "aws/tags.h"
 #include "aws/gen/cloudwatch/shape/Dimension.h"
 #include "control/control.h"
 #include "model/alarm.h"

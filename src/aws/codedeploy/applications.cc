@@ -129,30 +129,20 @@ Result<DeleteApplicationResponse> delete_application(Call& call, const DeleteApp
 }
 
 Result<TagResourceResponse> tag_resource(Call& call, const TagResourceRequest& request) {
-  TRY(auto added, tags_from_wire(request.Tags));
-  TRY_VOID(change_tags(call, request.ResourceArn, [&](std::vector<model::Tag>& tags) -> Result<void> {
-    for (const auto& tag : added) {
-      std::erase_if(tags, [&](const model::Tag& one) { return one.key == tag.key; });
-      tags.push_back(tag);
-    }
-    if (tags.size() > 50) return error("InvalidTagsToAddException", "A resource has at most 50 tags.");
-    return {};
-  }));
+  TRY_VOID(tags_from_wire(request.Tags));
+  TRY_VOID(change_tags(call, request.ResourceArn, [&](auto& tags) { return merge_tags(tags, request.Tags, "InvalidTagsToAddException"); }));
   return TagResourceResponse{};
 }
 
 Result<UntagResourceResponse> untag_resource(Call& call, const UntagResourceRequest& request) {
-  TRY_VOID(change_tags(call, request.ResourceArn, [&](std::vector<model::Tag>& tags) -> Result<void> {
-    std::erase_if(tags, [&](const model::Tag& tag) { return std::ranges::count(request.TagKeys, tag.key) > 0; });
-    return {};
-  }));
+  TRY_VOID(change_tags(call, request.ResourceArn, [&](auto& tags) { return remove_tags(tags, request.TagKeys); }));
   return UntagResourceResponse{};
 }
 
 Result<ListTagsForResourceResponse> list_tags_for_resource(Call& call, const ListTagsForResourceRequest& request) {
   ListTagsForResourceResponse response;
   TRY_VOID(change_tags(call, request.ResourceArn, [&](std::vector<model::Tag>& tags) -> Result<void> {
-    for (const auto& tag : tags) response.Tags.push_back({.Key = tag.key, .Value = tag.value});
+    response.Tags = to_wire_tags<Tag>(tags);
     return {};
   }));
   return response;

@@ -106,16 +106,13 @@ Result<ListDeploymentsResponse> list_deployments(Call& call, const ListDeploymen
   for (const auto& view : views_of(call)) {
     if (request.applicationName && view.application != *request.applicationName) continue;
     if (request.deploymentGroupName && view.group != *request.deploymentGroupName) continue;
-    if (!request.includeOnlyStatuses.empty() && !std::ranges::count(request.includeOnlyStatuses, status_of(view, call))) continue;
+    if (!among(request.includeOnlyStatuses, std::string(status_of(view, call)))) continue;
     auto at = created_at(view);
     if (request.createTimeRange && request.createTimeRange->start && at < *request.createTimeRange->start) continue;
     if (request.createTimeRange && request.createTimeRange->end && at > *request.createTimeRange->end) continue;
     found.push_back(view);
   }
-  // Newest first; the keys of the pages must grow.
-  auto key = [](const View& view) {
-    return fmt::format("{:015}-{}", 999'999'999'999'999 - created_at(view).time_since_epoch().count(), view.id);
-  };
+  auto key = [](const View& view) { return newest_first(created_at(view), view.id); };
   std::ranges::sort(found, {}, key);
   TRY(auto page, paginate(call, std::move(found), request.nextToken, 100, key, "InvalidNextTokenException"));
   ListDeploymentsResponse response;

@@ -65,22 +65,18 @@ Result<BatchGetApplicationRevisionsResponse> batch_get_application_revisions(Cal
 
 Result<ListApplicationRevisionsResponse> list_application_revisions(Call& call, const ListApplicationRevisionsRequest& request) {
   TRY_VOID(find_application(call, request.applicationName));
-  std::vector<model::CodeDeployRevision> found;
   auto deployed = request.deployed.value_or("ignore");
-  state(call).code_deploy_revisions.each(control::group_prefix(call.scope, request.applicationName),
-                                         [&](const auto&, const model::CodeDeployRevision& revision) {
-                                           if (deployed == "include" && !revision.last_used_at) return;
-                                           if (deployed == "exclude" && revision.last_used_at) return;
-                                           found.push_back(revision);
-                                         });
+  auto prefix = control::group_prefix(call.scope, request.applicationName);
+  auto found = matching(state(call).code_deploy_revisions, prefix, [&](const model::CodeDeployRevision& revision) {
+    return deployed == "ignore" || revision.last_used_at.has_value() == (deployed == "include");
+  });
   auto sort_by = request.sortBy.value_or("registerTime");
   bool descending = request.sortOrder == "descending";
   auto key = [&](const model::CodeDeployRevision& revision) {
     auto at = sort_by == "firstUsedTime" ? revision.first_used_at.value_or(Time{})
               : sort_by == "lastUsedTime" ? revision.last_used_at.value_or(Time{})
                                           : revision.registered_at;
-    auto ms = at.time_since_epoch().count();
-    return fmt::format("{:015}-{}", descending ? 999'999'999'999'999 - ms : ms, revision.sha256);
+    return descending ? newest_first(at, revision.sha256) : fmt::format("{:015}-{}", at.time_since_epoch().count(), revision.sha256);
   };
   std::ranges::sort(found, {}, key);
   TRY(auto page, paginate(call, std::move(found), request.nextToken, 100, key, "InvalidNextTokenException"));

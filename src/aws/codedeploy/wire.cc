@@ -54,7 +54,8 @@ Result<void> check_name(const std::string& name, const std::string& kind) {
 Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags) {
   std::vector<model::Tag> out;
   std::set<std::string> seen;
-  if (tags.size() > 50) return error("InvalidTagsToAddException", "A resource has at most 50 tags; {} were given.", tags.size());
+  if (tags.size() > kMaxTags)
+    return error("InvalidTagsToAddException", "A resource has at most {} tags; {} were given.", kMaxTags, tags.size());
   for (const auto& tag : tags) {
     auto key = tag.Key.value_or("");
     if (key.empty() || key.size() > 128 || key.starts_with("aws:") || !seen.insert(key).second)

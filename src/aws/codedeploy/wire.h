@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "aws/call.h"
+#include "aws/tags.h"
 #include "aws/gen/codedeploy/shape/AlarmConfiguration.h"
 #include "aws/gen/codedeploy/shape/AutoRollbackConfiguration.h"
 #include "aws/gen/codedeploy/shape/BlueGreenDeploymentConfiguration.h"

@@ -39,24 +39,14 @@ Result<bool> passes(const std::vector<Filter>& filters, const Attributes& attrib
   return all;
 }
 
-std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags) {
-  std::vector<Tag> out;
-  for (const auto& [key, value] : tags) out.push_back({.Key = key, .Value = value});
-  return out;
-}
-
 Result<void> put_tags(std::vector<model::Tag>& onto, const std::vector<Tag>& tags) {
   for (const auto& tag : tags) {
     auto key = tag.Key.value_or(""), value = tag.Value.value_or("");
     if (key.empty() || key.size() > 128) return error("InvalidParameterValue", "Tag keys must have 1 to 128 characters: '{}'", key);
     if (key.starts_with("aws:")) return error("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use");
     if (value.size() > 256) return error("InvalidParameterValue", "Tag value exceeds the maximum length of 256 characters");
-    auto found = std::ranges::find(onto, key, &model::Tag::key);
-    if (found == onto.end()) onto.push_back({key, value});
-    else found->value = value;
   }
-  if (onto.size() > 50) return error("TagLimitExceeded", "A resource can have at most 50 tags");
-  return {};
+  return merge_tags(onto, tags, "TagLimitExceeded");
 }
 
 Result<std::vector<model::Tag>> tags_for(const std::string& resource_type, const std::vector<TagSpecification>& specifications) {

@@ -10,6 +10,7 @@
 #include "aws/gen/ec2/shape/Tag.h"
 #include "aws/gen/ec2/shape/TagSpecification.h"
 #include "aws/page.h"
+#include "aws/tags.h"
 #include "control/control.h"
 #include "control/network.h"
 
@@ -25,7 +26,7 @@ using Attributes = std::map<std::string, std::vector<std::string>>;
 // InvalidParameterValue for a filter name that is not known.
 Result<bool> passes(const std::vector<Filter>& filters, const Attributes& attributes, const std::vector<model::Tag>& tags);
 
-std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags);
+inline std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags) { return to_wire_tags<Tag>(tags); }
 // Adds or replaces. InvalidParameterValue for keys that are empty or begin with "aws:".
 Result<void> put_tags(std::vector<model::Tag>& onto, const std::vector<Tag>& tags);
 // The tags that a creating request gives to the resource type; InvalidParameterValue when it names another type.
@@ -44,26 +45,22 @@ struct Unknown {
 template <class T, class Describe>
 Result<std::vector<T>> select(const Call& call, const store::Table<T>& table, const std::vector<std::string>& ids,
                               const Unknown& unknown, const std::vector<Filter>& filters, Describe describe) {
-  std::map<std::string, T> found;
-  table.each(control::scope_prefix(call.scope), [&](const std::string&, const T& item) {
-    if (ids.empty() || std::ranges::find(ids, item.id) != ids.end()) found.emplace(item.id, item);
-  });
-  for (const auto& id : ids)
-    if (!found.contains(id)) return error(unknown.code, "The {} '{}' does not exist", unknown.what, id);
+  auto found = matching(table, control::scope_prefix(call.scope), [&](const T& item) { return among(ids, item.id); });
+  if (auto id = first_missing(ids, found, &T::id)) return error(unknown.code, "The {} '{}' does not exist", unknown.what, *id);
   std::vector<T> out;
-  for (auto& [id, item] : found) {
+  for (auto& item : found) {
     TRY(bool wanted, passes(filters, describe(item), item.tags));
     if (wanted) out.push_back(std::move(item));
   }
+  std::ranges::sort(out, {}, &T::id);
   return out;
 }
 
 // One page of what select() gave; everything when no MaxResults is given.
 template <class T>
 Result<Page<T>> page_of(const Call& call, std::vector<T> items, const std::optional<std::string>& token, std::optional<int> limit) {
-  auto most = static_cast<std::size_t>(limit.value_or(1000));
-  if (!limit && !token) most = items.size() + 1;
-  return paginate(call, std::move(items), token, most, [](const T& item) { return item.id; }, "InvalidNextToken");
+  auto most = limit || token ? page_size(limit, 1000) : items.size() + 1;
+  return paginate(call, std::move(items), token, most, &T::id, "InvalidNextToken");
 }
 
 }  // namespace watari::aws::ec2

@@ -51,8 +51,8 @@ Result<ListServicesResponse> list_services(Call& call, const ListServicesRequest
         if (service.status != "INACTIVE" && (!request.launchType || *request.launchType == service.target.launch_type))
           arns.push_back(service_arn(service));
       });
-  TRY(auto page, paginate(call, std::move(arns), request.nextToken, request.maxResults ? page_size(request.maxResults, 100) : 10,
-                          [](const std::string& item) { return item; }, "InvalidParameterException"));
+  TRY(auto page, paginate(call, std::move(arns), request.nextToken, page_size(request.maxResults, 10, 100),
+                          std::identity{}, "InvalidParameterException"));
   return ListServicesResponse{.serviceArns = std::move(page.items), .nextToken = std::move(page.next_token)};
 }
 
@@ -61,20 +61,14 @@ Result<ListServiceDeploymentsResponse> list_service_deployments(Call& call, cons
   TRY(auto name, service_name(call.scope, cluster.name, request.service));
   auto service = call.platform.control->state().services.get(control::service_key(call.scope, cluster.name, name));
   if (!service) return error("ServiceNotFoundException", "Service not found.");
-  std::vector<model::Deployment> found;
-  call.platform.control->state().deployments.each(
-      control::deployment_prefix(*service), [&](const auto&, const model::Deployment& deployment) {
-        if (!request.status.empty() && !std::ranges::count(request.status, name_of(deployment.status))) return;
-        if (request.createdAt && request.createdAt->after && deployment.created_at < *request.createdAt->after) return;
-        if (request.createdAt && request.createdAt->before && deployment.created_at > *request.createdAt->before) return;
-        found.push_back(deployment);
-      });
-  // Newest first; a page token names the last one shown, so its sort key must grow: count down from the far future.
-  std::ranges::reverse(found);
-  auto key = [](const model::Deployment& deployment) {
-    return fmt::format("{:015}-{}", 999'999'999'999'999 - deployment.created_at.time_since_epoch().count(), deployment.id);
-  };
-  TRY(auto page, paginate(call, std::move(found), request.nextToken, page_size(request.maxResults, 100), key, "InvalidParameterException"));
+  auto found = matching(call.platform.control->state().deployments, control::deployment_prefix(*service), [&](const model::Deployment& deployment) {
+    if (request.createdAt && request.createdAt->after && deployment.created_at < *request.createdAt->after) return false;
+    if (request.createdAt && request.createdAt->before && deployment.created_at > *request.createdAt->before) return false;
+    return among(request.status, std::string(name_of(deployment.status)));
+  });
+  auto key = [](const model::Deployment& deployment) { return newest_first(deployment.created_at, deployment.id); };
+  std::ranges::sort(found, {}, key);
+  TRY(auto page, paginate(call, std::move(found), request.nextToken, page_size(request.maxResults, 100, 100), key, "InvalidParameterException"));
   ListServiceDeploymentsResponse response{.nextToken = std::move(page.next_token)};
   for (const auto& deployment : page.items) response.serviceDeployments.push_back(summarise_deployment(deployment));
   return response;

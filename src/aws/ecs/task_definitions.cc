@@ -94,7 +94,7 @@ Result<ListTaskDefinitionsResponse> list_task_definitions(Call& call, const List
   std::vector<std::pair<std::string, std::string>> arns;
   for (const auto& definition : found)
     arns.emplace_back(position(arns.size()), task_definition_arn(definition.scope, definition.family, definition.revision));
-  TRY(auto page, paginate(call, std::move(arns), request.nextToken, page_size(request.maxResults, 100),
+  TRY(auto page, paginate(call, std::move(arns), request.nextToken, page_size(request.maxResults, 100, 100),
                           [](const auto& item) { return item.first; }, "InvalidParameterException"));
   ListTaskDefinitionsResponse response{.nextToken = std::move(page.next_token)};
   for (auto& item : page.items) response.taskDefinitionArns.push_back(std::move(item.second));
@@ -111,8 +111,8 @@ Result<ListTaskDefinitionFamiliesResponse> list_task_definition_families(Call& c
   std::vector<std::string> names;
   for (const auto& [name, active] : families)
     if (status == "ALL" || active == (status == "ACTIVE")) names.push_back(name);
-  TRY(auto page, paginate(call, std::move(names), request.nextToken, page_size(request.maxResults, 100),
-                          [](const std::string& name) { return name; }, "InvalidParameterException"));
+  TRY(auto page, paginate(call, std::move(names), request.nextToken, page_size(request.maxResults, 100, 100),
+                          std::identity{}, "InvalidParameterException"));
   return ListTaskDefinitionFamiliesResponse{.families = std::move(page.items), .nextToken = std::move(page.next_token)};
 }
 

@@ -4,14 +4,8 @@
 
 namespace watari::aws::ecs {
 
-std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags) {
-  std::vector<Tag> out;
-  for (const auto& tag : tags) out.push_back({.key = tag.key, .value = tag.value});
-  return out;
-}
-
 Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags) {
-  if (tags.size() > 50) return error("InvalidParameterException", "{} tags were given; a resource has at most 50.", tags.size());
+  if (tags.size() > kMaxTags) return error("InvalidParameterException", "{} tags were given; a resource has at most {}.", tags.size(), kMaxTags);
   std::vector<model::Tag> out;
   std::set<std::string> seen;
   for (const auto& tag : tags) {

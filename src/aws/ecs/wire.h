@@ -7,18 +7,15 @@
 #include "aws/call.h"
 #include "aws/ecs/names.h"
 #include "aws/gen/ecs/shape/Tag.h"
+#include "aws/tags.h"
 #include "control/clusters.h"
 #include "control/control.h"
 
 namespace watari::aws::ecs {
 
-std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags);
+inline std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags) { return to_wire_tags<Tag>(tags); }
 // InvalidParameterException for more than 50, repeated keys, or the reserved prefix "aws:".
 Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags);
-
-inline std::size_t page_size(std::optional<std::int32_t> wanted, std::size_t most) {
-  return wanted && *wanted > 0 && static_cast<std::size_t>(*wanted) < most ? static_cast<std::size_t>(*wanted) : most;
-}
 
 // The active cluster (name or ARN; "default" when absent, made on first use). ClusterNotFoundException.
 Result<model::Cluster> find_cluster(Call& call, const std::optional<std::string>& name_or_arn);

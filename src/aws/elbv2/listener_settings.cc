@@ -52,7 +52,7 @@ Result<RemoveListenerCertificatesResponse> remove_listener_certificates(Call& ca
 Result<DescribeListenerCertificatesResponse> describe_listener_certificates(Call& call, const DescribeListenerCertificatesRequest& request) {
   TRY(auto listener, find_listener(call, request.ListenerArn));
   auto first = listener.certificates.empty() ? "" : listener.certificates.front();
-  TRY(auto page, paginate(call, std::move(listener.certificates), request.Marker, page_size(request.PageSize), [](const std::string& arn) { return arn; },
+  TRY(auto page, paginate(call, std::move(listener.certificates), request.Marker, page_size(request.PageSize, 400, 400), std::identity{},
                           kInvalid));
   DescribeListenerCertificatesResponse response{.NextMarker = std::move(page.next_token)};
   for (const auto& arn : page.items) response.Certificates.push_back({.CertificateArn = arn, .IsDefault = arn == first});
@@ -65,7 +65,7 @@ Result<DescribeSSLPoliciesResponse> describe_ssl_policies(Call& call, const Desc
     if (request.Names.empty() || std::ranges::find(request.Names, policy.name) != request.Names.end()) found.push_back(&policy);
   for (const auto& name : request.Names)
     if (!model::find_tls_policy(name)) return error("SSLPolicyNotFound", "SSL policy '{}' not found", name);
-  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize),
+  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize, 400, 400),
                           [](const model::TlsPolicy* policy) { return std::string(policy->name); }, kInvalid));
   DescribeSSLPoliciesResponse response{.NextMarker = std::move(page.next_token)};
   for (const auto* policy : page.items) {

@@ -49,8 +49,8 @@ Result<DescribeListenersResponse> describe_listeners(Call& call, const DescribeL
     found.push_back(listener);
   }
   std::ranges::sort(found, {}, &model::Listener::arn);
-  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize),
-                          [](const model::Listener& listener) { return listener.arn; }, kInvalid));
+  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize, 400, 400),
+                          &model::Listener::arn, kInvalid));
   DescribeListenersResponse response{.NextMarker = std::move(page.next_token)};
   for (const auto& listener : page.items) response.Listeners.push_back(to_wire(call, listener));
   return response;

@@ -90,23 +90,16 @@ Result<CreateLoadBalancerResponse> create_load_balancer(Call& call, const Create
 }
 
 Result<DescribeLoadBalancersResponse> describe_load_balancers(Call& call, const DescribeLoadBalancersRequest& request) {
-  std::vector<model::LoadBalancer> found;
   if (!request.LoadBalancerArns.empty() && !request.Names.empty())
     return error(kInvalid, "Load balancer names and load balancer ARNs cannot be specified at the same time");
-  for (const auto& arn : request.LoadBalancerArns) {
-    TRY(auto balancer, find_load_balancer(call, arn));
-    found.push_back(balancer);
-  }
-  state_of(call).load_balancers.each("", [&](const std::string&, const model::LoadBalancer& balancer) {
-    if (balancer.scope != call.scope || !request.LoadBalancerArns.empty()) return;
-    if (request.Names.empty() || std::ranges::find(request.Names, balancer.name) != request.Names.end()) found.push_back(balancer);
+  auto found = matching(state_of(call).load_balancers, "", [&](const model::LoadBalancer& balancer) {
+    return balancer.scope == call.scope && among(request.LoadBalancerArns, balancer.arn) && among(request.Names, balancer.name);
   });
-  for (const auto& name : request.Names)
-    if (std::ranges::find(found, name, &model::LoadBalancer::name) == found.end())
-      return error("LoadBalancerNotFound", "Load balancers '[{}]' not found", name);
-  std::ranges::sort(found, {}, &model::LoadBalancer::arn);
-  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize),
-                          [](const model::LoadBalancer& balancer) { return balancer.arn; }, kInvalid));
+  auto missing = first_missing(request.LoadBalancerArns, found, &model::LoadBalancer::arn);
+  if (!missing) missing = first_missing(request.Names, found, &model::LoadBalancer::name);
+  if (missing) return error("LoadBalancerNotFound", "Load balancers '[{}]' not found", *missing);
+  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize, 400, 400),
+                          &model::LoadBalancer::arn, kInvalid));
   DescribeLoadBalancersResponse response{.NextMarker = std::move(page.next_token)};
   for (const auto& balancer : page.items) response.LoadBalancers.push_back(to_wire(call, balancer));
   return response;

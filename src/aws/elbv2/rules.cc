@@ -36,7 +36,7 @@ Result<DescribeRulesResponse> describe_rules(Call& call, const DescribeRulesRequ
   }
   auto key = [](const model::Rule& rule) { return fmt::format("{:05} {}", rule.priority == 0 ? 99999 : rule.priority, rule.arn); };
   std::ranges::sort(found, {}, key);
-  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize), key, kInvalid));
+  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize, 400, 400), key, kInvalid));
   DescribeRulesResponse response{.NextMarker = std::move(page.next_token)};
   for (const auto& rule : page.items) response.Rules.push_back(to_wire(rule));
   return response;

@@ -97,26 +97,20 @@ Result<CreateTargetGroupResponse> create_target_group(Call& call, const CreateTa
 }
 
 Result<DescribeTargetGroupsResponse> describe_target_groups(Call& call, const DescribeTargetGroupsRequest& request) {
-  std::vector<model::TargetGroup> found;
   if (request.LoadBalancerArn) TRY_VOID(find_load_balancer(call, *request.LoadBalancerArn));
-  for (const auto& arn : request.TargetGroupArns)
-    if (!find_target_group(call, arn)) return error("TargetGroupNotFound", "One or more target groups not found");
-  auto wanted = [&](const model::TargetGroup& group) {
-    if (group.scope != call.scope) return false;
-    if (!request.TargetGroupArns.empty() && std::ranges::find(request.TargetGroupArns, group.arn) == request.TargetGroupArns.end()) return false;
-    if (!request.Names.empty() && std::ranges::find(request.Names, group.name) == request.Names.end()) return false;
+  auto used = [&](const model::TargetGroup& group) {
     if (!request.LoadBalancerArn) return true;
     auto users = control::load_balancers_of(state_of(call), group.arn);
     return std::ranges::find(users, *request.LoadBalancerArn) != users.end();
   };
-  state_of(call).target_groups.each("", [&](const std::string&, const model::TargetGroup& group) {
-    if (wanted(group)) found.push_back(group);
+  auto found = matching(state_of(call).target_groups, "", [&](const model::TargetGroup& group) {
+    return group.scope == call.scope && among(request.TargetGroupArns, group.arn) && among(request.Names, group.name) && used(group);
   });
-  for (const auto& name : request.Names)
-    if (std::ranges::find(found, name, &model::TargetGroup::name) == found.end())
-      return error("TargetGroupNotFound", "One or more target groups not found");
-  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize),
-                          [](const model::TargetGroup& group) { return group.arn; }, kInvalid));
+  for (const auto& arn : request.TargetGroupArns)
+    if (!find_target_group(call, arn)) return error("TargetGroupNotFound", "One or more target groups not found");
+  if (first_missing(request.Names, found, &model::TargetGroup::name)) return error("TargetGroupNotFound", "One or more target groups not found");
+  TRY(auto page, paginate(call, std::move(found), request.Marker, page_size(request.PageSize, 400, 400),
+                          &model::TargetGroup::arn, kInvalid));
   DescribeTargetGroupsResponse response{.NextMarker = std::move(page.next_token)};
   for (const auto& group : page.items) response.TargetGroups.push_back(to_wire(call, group));
   return response;

@@ -124,12 +124,6 @@ Rule to_wire(const model::Rule& rule) {
   return out;
 }
 
-std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags) {
-  std::vector<Tag> out;
-  for (const auto& tag : tags) out.push_back({.Key = tag.key, .Value = tag.value});
-  return out;
-}
-
 Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags) {
   std::vector<model::Tag> out;
   for (const auto& tag : tags) {
@@ -137,9 +131,9 @@ Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags) {
       return error(kInvalid, "Tag key '{}' begins with the reserved prefix 'aws:'", tag.Key);
     if (std::ranges::find(out, tag.Key, &model::Tag::key) != out.end())
       return error("DuplicateTagKeys", "A tag key was specified more than once: '{}'", tag.Key);
-    out.push_back({tag.Key, tag.Value.value_or("")});
+    out.push_back(tag_from_wire(tag));
   }
-  if (out.size() > 50) return error("TooManyTags", "A resource can have at most 50 tags");
+  if (out.size() > kMaxTags) return error("TooManyTags", "A resource can have at most {} tags", kMaxTags);
   return out;
 }
 

@@ -12,6 +12,7 @@
 #include "aws/gen/elbv2/shape/Tag.h"
 #include "aws/gen/elbv2/shape/TargetGroup.h"
 #include "aws/page.h"
+#include "aws/tags.h"
 #include "control/balancing.h"
 
 namespace watari::aws::elbv2 {
@@ -30,7 +31,6 @@ Action to_wire(const model::Action& action);
 Result<model::Action> action_from_wire(const std::vector<Action>& actions);
 Result<std::vector<model::Condition>> conditions_from_wire(const std::vector<RuleCondition>& conditions);
 Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags);
-std::vector<Tag> tags_to_wire(const std::vector<model::Tag>& tags);
 
 // Of the call's account and region only.
 Result<model::LoadBalancer> find_load_balancer(Call& call, const std::string& arn);
@@ -53,7 +53,5 @@ std::span<const AttributeRule> target_group_attributes(const model::TargetGroup&
 Result<void> set_attribute(std::span<const AttributeRule> rules, std::vector<model::Tag>& attributes, const std::string& key,
                            const std::string& value);
 std::vector<model::Tag> all_attributes(std::span<const AttributeRule> rules, const std::vector<model::Tag>& attributes);
-
-inline std::size_t page_size(std::optional<int> wanted) { return wanted && *wanted > 0 && *wanted < 400 ? static_cast<std::size_t>(*wanted) : 400; }
 
 }  // namespace watari::aws::elbv2

@@ -1,6 +1,4 @@
 // Roles. Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html and its neighbours.
-#include <algorithm>
-
 #include "aws/gen/iam/create_role.h"
 #include "aws/gen/iam/delete_role.h"
 #include "aws/gen/iam/get_role.h"
@@ -13,14 +11,13 @@
 #include "aws/gen/iam/update_role.h"
 #include "aws/iam/common.h"
 #include "aws/page.h"
+#include "aws/tags.h"
 #include "base/id.h"
 #include "base/strings.h"
 #include "control/control.h"
 
 namespace watari::aws::iam {
 namespace {
-
-constexpr std::size_t kMaxTags = 50;
 
 Role to_wire(const model::Role& role) {
   Role out;
@@ -32,19 +29,8 @@ Role to_wire(const model::Role& role) {
   out.AssumeRolePolicyDocument = encode_policy(role.trust_policy);
   if (!role.description.empty()) out.Description = role.description;
   out.MaxSessionDuration = role.max_session_seconds;
-  for (const auto& tag : role.tags) out.Tags.push_back({.Key = tag.key, .Value = tag.value});
+  out.Tags = to_wire_tags<Tag>(role.tags);
   return out;
-}
-
-template <class Tags>
-Result<void> merge_tags(model::Role& role, const Tags& tags) {
-  for (const auto& tag : tags) {
-    auto old = std::ranges::find(role.tags, tag.Key, &model::Tag::key);
-    if (old != role.tags.end()) old->value = tag.Value;
-    else role.tags.push_back({tag.Key, tag.Value});
-  }
-  if (role.tags.size() > kMaxTags) return error("LimitExceededException", "A role can have at most {} tags.", kMaxTags);
-  return {};
 }
 
 }  // namespace
@@ -60,7 +46,7 @@ Result<CreateRoleResponse> create_role(Call& call, const CreateRoleRequest& requ
   role.description = request.Description.value_or("");
   role.max_session_seconds = request.MaxSessionDuration.value_or(3600);
   role.created_at = call.now;
-  TRY_VOID(merge_tags(role, request.Tags));
+  TRY_VOID(merge_tags(role.tags, request.Tags, "LimitExceededException"));
   TRY_VOID(put_role(call, role));
   return CreateRoleResponse{.Role = to_wire(role)};
 }
@@ -71,12 +57,9 @@ Result<GetRoleResponse> get_role(Call& call, const GetRoleRequest& request) {
 }
 
 Result<ListRolesResponse> list_roles(Call& call, const ListRolesRequest& request) {
-  std::vector<model::Role> roles;
-  call.platform.control->state().roles.each(call.scope.account + "/", [&](const std::string&, const model::Role& role) {
-    if (role.path.starts_with(request.PathPrefix.value_or("/"))) roles.push_back(role);
-  });
-  TRY(auto page, paginate(call, std::move(roles), request.Marker, static_cast<std::size_t>(request.MaxItems.value_or(100)),
-                          [](const model::Role& role) { return role.name; }, "ValidationError"));
+  auto prefix = request.PathPrefix.value_or("/");
+  auto roles = matching(call.platform.control->state().roles, call.scope.account + "/", [&](const model::Role& role) { return role.path.starts_with(prefix); });
+  TRY(auto page, paginate(call, std::move(roles), request.Marker, page_size(request.MaxItems, 100), &model::Role::name, "ValidationError"));
   ListRolesResponse response;
   for (const auto& role : page.items) response.Roles.push_back(to_wire(role));
   response.IsTruncated = page.next_token.has_value();
@@ -119,23 +102,21 @@ Result<ListInstanceProfilesForRoleResponse> list_instance_profiles_for_role(Call
 
 Result<TagRoleResponse> tag_role(Call& call, const TagRoleRequest& request) {
   TRY(auto role, find_role(call, request.RoleName));
-  TRY_VOID(merge_tags(role, request.Tags));
+  TRY_VOID(merge_tags(role.tags, request.Tags, "LimitExceededException"));
   TRY_VOID(put_role(call, role));
   return TagRoleResponse{};
 }
 
 Result<UntagRoleResponse> untag_role(Call& call, const UntagRoleRequest& request) {
   TRY(auto role, find_role(call, request.RoleName));
-  std::erase_if(role.tags, [&](const model::Tag& tag) { return std::ranges::count(request.TagKeys, tag.key) > 0; });
+  TRY_VOID(remove_tags(role.tags, request.TagKeys));
   TRY_VOID(put_role(call, role));
   return UntagRoleResponse{};
 }
 
 Result<ListRoleTagsResponse> list_role_tags(Call& call, const ListRoleTagsRequest& request) {
   TRY(auto role, find_role(call, request.RoleName));
-  ListRoleTagsResponse response;
-  for (const auto& tag : role.tags) response.Tags.push_back({.Key = tag.key, .Value = tag.value});
-  return response;
+  return ListRoleTagsResponse{.Tags = to_wire_tags<Tag>(role.tags)};
 }
 
 }  // namespace watari::aws::iam

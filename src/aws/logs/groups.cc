@@ -93,7 +93,7 @@ Result<DescribeLogGroupsResponse> describe_log_groups(Call& call, const Describe
     if (request.logGroupNamePrefix) return !name.starts_with(*request.logGroupNamePrefix);
     return lower(name).find(lower(request.logGroupNamePattern.value_or(""))) == std::string::npos;
   });
-  TRY(auto page, paginate(call, std::move(names), request.nextToken, static_cast<std::size_t>(request.limit.value_or(50)), std::identity{}, kBadToken));
+  TRY(auto page, paginate(call, std::move(names), request.nextToken, page_size(request.limit, 50), std::identity{}, kBadToken));
   DescribeLogGroupsResponse response{.nextToken = page.next_token};
   for (const auto& name : page.items)
     if (auto group = store(call).group(call.scope.key(), name)) response.logGroups.push_back(describe(call, *group));
@@ -108,7 +108,7 @@ Result<DescribeLogStreamsResponse> describe_log_streams(Call& call, const Descri
   TRY(auto names, store(call).streams(call.scope.key(), group));
   std::erase_if(names, [&](const std::string& name) { return !name.starts_with(request.logStreamNamePrefix.value_or("")); });
   auto ranked = rank(call, group, std::move(names), by_time);
-  auto limit = static_cast<std::size_t>(request.limit.value_or(50));
+  auto limit = page_size(request.limit, 50);
   DescribeLogStreamsResponse response;
   std::vector<Ranked> chosen;
   if (request.descending.value_or(false)) {

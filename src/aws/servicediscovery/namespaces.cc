@@ -33,7 +33,7 @@ Result<GetNamespaceResponse> get_namespace(Call& call, const GetNamespaceRequest
 
 Result<ListNamespacesResponse> list_namespaces(Call& call, const ListNamespacesRequest& request) {
   auto all = namespaces_of(call.platform.control->state(), call.scope);
-  TRY(auto page, paginate(call, std::move(all), request.NextToken, static_cast<std::size_t>(request.MaxResults.value_or(100)), [](const auto& one) { return one.name; },
+  TRY(auto page, paginate(call, std::move(all), request.NextToken, page_size(request.MaxResults, 100), [](const auto& one) { return one.name; },
                           "InvalidInput"));
   ListNamespacesResponse response;
   for (const auto& one : page.items) response.Namespaces.push_back(to_wire<NamespaceSummary>(call, one));

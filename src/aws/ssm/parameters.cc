@@ -8,6 +8,7 @@
 #include "aws/gen/ssm/put_parameter.h"
 #include "aws/page.h"
 #include "aws/ssm/wire.h"
+#include "aws/tags.h"
 
 namespace watari::aws::ssm {
 
@@ -37,20 +38,6 @@ Result<Parameter> read(const Call& call, const std::string& text, bool decrypt) 
   return parameter;
 }
 
-ParameterHistory to_history(const Call&, const std::string& name, const vault::Version& version, std::string value) {
-  ParameterHistory out{.Name = name, .Type = version.type};
-  if (is_secure(version)) out.KeyId = kKeyId;
-  out.LastModifiedDate = version.modified;
-  out.LastModifiedUser = version.modified_by;
-  if (!version.description.empty()) out.Description = version.description;
-  out.Value = std::move(value);
-  if (!version.allowed_pattern.empty()) out.AllowedPattern = version.allowed_pattern;
-  out.Version = version.version;
-  out.Tier = version.tier;
-  out.DataType = "text";
-  return out;
-}
-
 }  // namespace
 
 Result<PutParameterResponse> put_parameter(Call& call, const PutParameterRequest& request) {
@@ -65,7 +52,7 @@ Result<PutParameterResponse> put_parameter(Call& call, const PutParameterRequest
                  .tier = request.Tier.value_or(""),
                  .by = call.principal,
                  .now = call.now};
-  for (const auto& tag : request.Tags) put.tags.push_back({tag.Key, tag.Value});
+  for (const auto& tag : request.Tags) put.tags.push_back(tag_from_wire(tag));
   TRY(auto version, call.platform.vault->put(call.scope, put));
   return PutParameterResponse{.Version = version.version, .Tier = version.tier};
 }
@@ -91,11 +78,13 @@ Result<GetParameterHistoryResponse> get_parameter_history(Call& call, const GetP
   TRY_VOID(call.platform.vault->version(call.scope, reference.name));
   auto position = [](const vault::Version& version) { return fmt::format("{:020}", version.version); };
   TRY(auto page, paginate(call, call.platform.vault->history(call.scope, reference.name), request.NextToken,
-                          static_cast<std::size_t>(request.MaxResults.value_or(50)), position, kBadToken));
+                          page_size(request.MaxResults, 50), position, kBadToken));
   GetParameterHistoryResponse response{.NextToken = page.next_token};
   for (const auto& version : page.items) {
     TRY(auto value, shown_value(call, reference.name, version, request.WithDecryption.value_or(false)));
-    response.Parameters.push_back(to_history(call, reference.name, version, std::move(value)));
+    ParameterHistory out{.Name = reference.name, .Value = std::move(value)};
+    describe_version(out, version);
+    response.Parameters.push_back(std::move(out));
   }
   return response;
 }

@@ -78,16 +78,8 @@ Result<std::vector<const vault::Parameter*>> select(const Call& call, const std:
 std::string name_of(const vault::Parameter* parameter) { return parameter->name; }
 
 ParameterMetadata to_metadata(const Call& call, const vault::Parameter& parameter) {
-  const auto& latest = parameter.latest;
-  ParameterMetadata out{.Name = parameter.name, .ARN = vault::parameter_arn(call.scope, parameter.name), .Type = latest.type};
-  if (is_secure(latest)) out.KeyId = kKeyId;
-  out.LastModifiedDate = latest.modified;
-  out.LastModifiedUser = latest.modified_by;
-  if (!latest.description.empty()) out.Description = latest.description;
-  if (!latest.allowed_pattern.empty()) out.AllowedPattern = latest.allowed_pattern;
-  out.Version = latest.version;
-  out.Tier = latest.tier;
-  out.DataType = "text";
+  ParameterMetadata out{.Name = parameter.name, .ARN = vault::parameter_arn(call.scope, parameter.name)};
+  describe_version(out, parameter.latest);
   return out;
 }
 
@@ -103,7 +95,7 @@ Result<GetParametersByPathResponse> get_parameters_by_path(Call& call, const Get
   TRY(auto found, select(call, request.ParameterFilters, [&](const vault::Parameter& parameter) {
     return vault::is_below(parameter.name, request.Path, request.Recursive.value_or(false));
   }));
-  TRY(auto page, paginate(call, std::move(found), request.NextToken, static_cast<std::size_t>(request.MaxResults.value_or(10)), name_of, kBadToken));
+  TRY(auto page, paginate(call, std::move(found), request.NextToken, page_size(request.MaxResults, 10), name_of, kBadToken));
   GetParametersByPathResponse response{.NextToken = page.next_token};
   for (const auto* parameter : page.items) {
     TRY(auto wire, to_wire(call, parameter->name, parameter->latest, request.WithDecryption.value_or(false)));
@@ -114,7 +106,7 @@ Result<GetParametersByPathResponse> get_parameters_by_path(Call& call, const Get
 
 Result<DescribeParametersResponse> describe_parameters(Call& call, const DescribeParametersRequest& request) {
   TRY(auto found, select(call, request.ParameterFilters, [](const vault::Parameter&) { return true; }));
-  TRY(auto page, paginate(call, std::move(found), request.NextToken, static_cast<std::size_t>(request.MaxResults.value_or(50)), name_of, kBadToken));
+  TRY(auto page, paginate(call, std::move(found), request.NextToken, page_size(request.MaxResults, 50), name_of, kBadToken));
   DescribeParametersResponse response{.NextToken = page.next_token};
   for (const auto* parameter : page.items) response.Parameters.push_back(to_metadata(call, *parameter));
   return response;

@@ -1,7 +1,7 @@
 // What the load balancer counted while deployments shifted traffic.
-#include "aws/ecs/names.h"
 #include "aws/ecs/service_shapes.h"
 #include "aws/gen/watari/describe_traffic.h"
+#include "aws/watari/services.h"
 #include "balancer/counters.h"
 #include "control/services.h"
 
@@ -41,12 +41,8 @@ DeploymentTraffic to_wire(const model::Deployment& deployment) {
 }  // namespace
 
 Result<DescribeTrafficResponse> describe_traffic(Call& call, const DescribeTrafficRequest& request) {
-  const auto& state = call.platform.control->state();
-  TRY(auto cluster, ecs::cluster_name(call.scope, request.cluster));
-  TRY(auto name, ecs::service_name(call.scope, cluster, request.service));
-  auto service = state.services.get(control::service_key(call.scope, cluster, name));
-  if (!service) return fail(Error{Code::NotFound, fmt::format("there is no service {} in cluster {}", name, cluster), "ResourceNotFoundException"});
-  auto all = control::deployments_of(state, *service);
+  TRY(auto service, find_service(call, request.cluster, request.service));
+  auto all = control::deployments_of(call.platform.control->state(), service);
   DescribeTrafficResponse response;
   for (auto at = all.rbegin(); at != all.rend(); ++at) {
     if (static_cast<int>(response.deployments.size()) == request.limit.value_or(20)) break;

@@ -3,9 +3,9 @@
 #include <map>
 #include <set>
 
-#include "aws/ecs/names.h"
 #include "aws/ecs/wire.h"
 #include "aws/gen/watari/plan_deployment.h"
+#include "aws/watari/services.h"
 #include "base/strings.h"
 #include "control/code_deploy.h"
 #include "control/preview.h"
@@ -147,18 +147,16 @@ PlanProblem to_wire(const control::Problem& problem) {
 
 Result<PlanDeploymentResponse> plan_deployment(Call& call, const PlanDeploymentRequest& request) {
   const auto& state = call.platform.control->state();
-  TRY(auto cluster, ecs::cluster_name(call.scope, request.cluster));
-  TRY(auto name, ecs::service_name(call.scope, cluster, request.service));
-  auto service = state.services.get(control::service_key(call.scope, cluster, name));
-  if (!service || service->status != "ACTIVE")
-    return fail(Error{Code::NotFound, fmt::format("there is no active service {} in cluster {}", name, cluster), "ResourceNotFoundException"});
-  if (service->controller == "EXTERNAL")
-    return error("ValidationException", "The service {} has the deployment controller EXTERNAL: its releases are task sets (CreateTaskSet), made by another tool.", name);
-  auto old = *service;
-  auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service->target.family, service->target.revision));
+  TRY(auto service, find_service(call, request.cluster, request.service));
+  if (service.status != "ACTIVE")
+    return error("ResourceNotFoundException", "there is no active service {} in cluster {}", service.name, service.cluster);
+  if (service.controller == "EXTERNAL")
+    return error("ValidationException", "The service {} has the deployment controller EXTERNAL: its releases are task sets (CreateTaskSet), made by another tool.", service.name);
+  auto old = service;
+  auto wanted = request.taskDefinition.value_or(fmt::format("{}:{}", service.target.family, service.target.revision));
   std::optional<model::ServiceRevision> back_to;
   if (request.serviceRevision) {
-    TRY(back_to, deployed_revision(call, *service, *request.serviceRevision));
+    TRY(back_to, deployed_revision(call, service, *request.serviceRevision));
     wanted = fmt::format("{}:{}", back_to->family, back_to->revision);
   }
   auto definition = ecs::find_task_definition(call, wanted);
@@ -173,25 +171,25 @@ Result<PlanDeploymentResponse> plan_deployment(Call& call, const PlanDeploymentR
     definition->active = true;
   }
   TRY_VOID(replace_images(*definition, images));
-  service->target.family = definition->family;
-  service->target.revision = definition->revision;
-  if (request.desiredCount) service->desired_count = *request.desiredCount;
+  service.target.family = definition->family;
+  service.target.revision = definition->revision;
+  if (request.desiredCount) service.desired_count = *request.desiredCount;
   std::vector<control::Problem> problems;
-  if (service->controller == "CODE_DEPLOY") {
+  if (service.controller == "CODE_DEPLOY") {
     if (request.strategy) return error("ValidationException", "The deployment group's configuration says how traffic moves; name none.");
-    auto group = control::group_of(state, *service);
-    plan_code_deploy(call, *service, group, problems);
+    auto group = control::group_of(state, service);
+    plan_code_deploy(call, service, group, problems);
     if (group) std::tie(response.codeDeployApplication, response.codeDeployGroup) = std::pair(group->application, group->name);
   }
-  if (request.strategy) service->configuration.strategy = parse_enum<model::Strategy>(*request.strategy).value_or(model::Strategy::Rolling);
+  if (request.strategy) service.configuration.strategy = parse_enum<model::Strategy>(*request.strategy).value_or(model::Strategy::Rolling);
 
   const auto* before = state.task_definitions.find(control::task_definition_key(call.scope, old.target.family, old.target.revision));
-  auto seen = control::preview(*call.platform.control, {*service, *definition, [&](const std::string& from) { return call.platform.vault->read_secret(call.scope, from); },
+  auto seen = control::preview(*call.platform.control, {service, *definition, [&](const std::string& from) { return call.platform.vault->read_secret(call.scope, from); },
                                                            std::move(problems)});
-  response.strategy = std::string(name_of(service->configuration.strategy));
+  response.strategy = std::string(name_of(service.configuration.strategy));
   response.currentTaskDefinition = fmt::format("{}:{}", old.target.family, old.target.revision);
   response.taskDefinition = definition->revision ? fmt::format("{}:{}", definition->family, definition->revision) : definition->family + " (a new revision)";
-  response.changes = changes_between(before, *definition, old, *service);
+  response.changes = changes_between(before, *definition, old, service);
   response.possible = std::ranges::none_of(seen.problems, &control::Problem::blocking);
   for (const auto& problem : seen.problems) response.problems.push_back(to_wire(problem));
   std::int64_t total = 0;
