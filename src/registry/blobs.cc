@@ -1,8 +1,11 @@
 // /v2/<name>/blobs/<digest> and /v2/<name>/blobs/uploads/
 #include <algorithm>
+#include <atomic>
 
 #include "base/strings.h"
+#include "codec/parallel_compress.h"
 #include "oci/reference.h"
+#include "registry/encoding.h"
 #include "registry/exchange.h"
 #include "registry/range.h"
 
@@ -11,6 +14,22 @@ namespace watari::registry {
 namespace {
 
 constexpr std::size_t kPiece = 1024 * 1024;
+constexpr std::int64_t kWorthIt = 4096;  // smaller ones go out as they are
+
+// Each compression takes processors and about ten megabytes, so a few run at once; whoever comes then gets the bytes as they are.
+class CompressionTurn {
+ public:
+  CompressionTurn() : taken_(running_++ < kAtOnce) {}
+  ~CompressionTurn() { --running_; }
+  CompressionTurn(const CompressionTurn&) = delete;
+  CompressionTurn& operator=(const CompressionTurn&) = delete;
+  bool taken() const { return taken_; }
+
+ private:
+  static constexpr int kAtOnce = 3;  // as many layers as docker and containerd ask for at a time
+  static inline std::atomic<int> running_ = 0;
+  bool taken_;
+};
 
 }  // namespace
 
@@ -19,6 +38,30 @@ constexpr std::size_t kPiece = 1024 * 1024;
 bool Exchange::if_range_holds(const std::string& digest) const {
   const auto condition = trim(request_.headers.get("if-range"));
   return condition.empty() || condition == "\"" + digest + "\"";
+}
+
+// Layers that were made here are plain; what was pushed may be compressed already.
+codec::Compression Exchange::form_of(const std::string& digest, std::int64_t size) {
+  const auto wanted = size < kWorthIt ? codec::Compression::None : choose_encoding(request_.headers.get("accept-encoding"), is_near());
+  if (wanted == codec::Compression::None) return wanted;
+  std::string beginning;
+  auto read = images().content().read(digest, 0, 4, [&](std::string_view bytes) -> Result<void> {
+    beginning += bytes;
+    return {};
+  });
+  return read && codec::detect_compression(beginning) == codec::Compression::None ? wanted : codec::Compression::None;
+}
+
+// The digest is that of the plain bytes: the client takes the encoding off first (RFC 9110 section 8.4). Nothing of it is kept. A stream that breaks off lacks
+// its end, which clients notice.
+Exchange::Answer Exchange::send_compressed(const std::string& digest, codec::Compression form, net::Response head) {
+  const std::string name = form == codec::Compression::Zstd ? "zstd" : "gzip";
+  head.headers.set("content-encoding", name);
+  head.headers.set("etag", fmt::format("\"{}-{}\"", digest, name));
+  TRY_VOID(writer_.start(head));
+  codec::ParallelCompressor out(form, codec::Effort::Fast, [&](std::string_view bytes) { return writer_.write(bytes); });
+  TRY_VOID(images().content().read(digest, 0, -1, [&](std::string_view bytes) { return out.write(bytes); }));
+  return out.finish();
 }
 
 Exchange::Answer Exchange::get_blob() {
@@ -32,6 +75,7 @@ Exchange::Answer Exchange::get_blob() {
   head.headers.set("etag", "\"" + digest + "\"");
   head.headers.set("accept-ranges", "bytes");
   head.headers.set("docker-distribution-api-version", "registry/2.0");
+  head.headers.set("vary", "accept-encoding");
   const bool in_part = is("GET") && if_range_holds(digest);
   const auto selected = select_range(in_part ? request_.headers.get("range") : "", *size);
   if (selected.kind == RangeKind::Unsatisfiable) {
@@ -40,6 +84,9 @@ Exchange::Answer Exchange::get_blob() {
     return send(416, std::move(headers));
   }
   const auto& range = selected.range;
+  if (selected.kind == RangeKind::Whole && is("GET"))
+    if (const auto form = form_of(digest, *size); form != codec::Compression::None)
+      if (CompressionTurn turn; turn.taken()) return send_compressed(digest, form, std::move(head));
   if (selected.kind == RangeKind::Part) {
     head.status = 206;
     head.headers.set("content-range", fmt::format("bytes {}-{}/{}", range.first, range.last, *size));

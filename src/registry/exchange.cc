@@ -74,9 +74,11 @@ Exchange::Answer Exchange::dispatch() {
 // as loopback and no proxy stands in between: neither a web page whose name was rebound to 127.0.0.1 nor the clients of a
 // reverse proxy on this host are local.
 bool Exchange::anonymous_allowed() const {
-  return is_loopback(request_.remote) && is_loopback(request_.headers.get("host")) && !request_.headers.find("x-forwarded-for") &&
-         !request_.headers.find("forwarded") && !request_.headers.find("origin");
+  return is_near() && is_loopback(request_.headers.get("host")) && !request_.headers.find("origin");
 }
+
+// On this host, and no proxy in between that says so.
+bool Exchange::is_near() const { return is_loopback(request_.remote) && !request_.headers.find("x-forwarded-for") && !request_.headers.find("forwarded"); }
 
 // Everybody who gets here is the account's root user; the actions are those that clients of AWS's registry need.
 // Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html

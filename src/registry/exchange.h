@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "codec/compress.h"
 #include "codec/json.h"
 #include "net/server.h"
 #include "registry/registry.h"
@@ -30,6 +31,7 @@ class Exchange {
   using Answer = Result<void>;  // the error: the client went away
 
   bool authenticated();
+  bool is_near() const;
   bool anonymous_allowed() const;
   bool denied_by_policy();
   Answer dispatch();
@@ -44,6 +46,8 @@ class Exchange {
   Result<std::string> manifest_digest();
 
   Answer get_blob();
+  codec::Compression form_of(const std::string& digest, std::int64_t size);
+  Answer send_compressed(const std::string& digest, codec::Compression form, net::Response head);
   bool if_range_holds(const std::string& digest) const;
   Answer delete_blob();
 

@@ -100,11 +100,20 @@ def test_blobs_are_served_in_ranges(server):
     status, headers, body = call(server, "HEAD", path)
     assert (status, int(headers["content-length"]), body) == (200, len(data), b"")
     assert call(server, "GET", path)[2] == data
-    for asked, part in (("bytes=0-9", data[:10]), ("bytes=299990-", data[-10:]), ("bytes=-5", data[-5:]), ("bytes=100-999999", data[100:])):
+    for asked, part in (("bytes=0-9", data[:10]), ("bytes=299990-", data[-10:]), ("bytes=-5", data[-5:]), ("bytes=100-999999", data[100:]),
+                        ("bytes=0-9, 10-19,5-30", data[:31]), ("Bytes = 7-7", data[7:8])):
         status, headers, body = call(server, "GET", path, headers={"Range": asked})
         assert status == 206 and body == part, asked
-    status, headers, _ = call(server, "GET", path, headers={"Range": "bytes=300000-"})
-    assert status == 416 and headers["content-range"] == "bytes */300000"
+    for asked in ("bytes=300000-", "bytes=-0", "bytes=99999999999999999999-"):
+        status, headers, _ = call(server, "GET", path, headers={"Range": asked})
+        assert status == 416 and headers["content-range"] == "bytes */300000", asked
+    # Parts that lie apart, other units and nonsense: the whole blob, as a server may answer.
+    for asked in ("bytes=0-9,20-29", "lines=1-2", "bytes=9-1", "bytes=a-b", "bytes="):
+        status, headers, body = call(server, "GET", path, headers={"Range": asked})
+        assert status == 200 and body == data and "content-range" not in headers, asked
+    tag = call(server, "HEAD", path)[1]["etag"]
+    assert call(server, "GET", path, headers={"Range": "bytes=0-9", "If-Range": tag})[0] == 206
+    assert call(server, "GET", path, headers={"Range": "bytes=0-9", "If-Range": '"another"'})[2] == data
 
 
 def test_chunks_must_follow_each_other(server):
@@ -156,6 +165,12 @@ def test_tags_come_in_pages(server):
     assert json.loads(body)["tags"] == ["c", "d"]
     status, headers, body = call(server, "GET", "/v2/pages/tags/list?n=2&last=d")
     assert json.loads(body)["tags"] == ["e"] and "link" not in headers
+    status, headers, body = call(server, "GET", "/v2/pages/tags/list?n=0")
+    assert json.loads(body)["tags"] == [] and "link" not in headers
+    for wrong in ("-1", "x", "1.5"):
+        assert call(server, "GET", f"/v2/pages/tags/list?n={wrong}")[0] == 400, wrong
+    assert json.loads(call(server, "GET", "/v2/pages/tags/list?last=e")[2])["tags"] == []
+    assert json.loads(call(server, "GET", "/v2/pages/tags/list?last=cc")[2])["tags"] == ["d", "e"]
 
 
 def test_referrers_are_listed_and_filtered(server):

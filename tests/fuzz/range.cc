@@ -1,5 +1,6 @@
 // The Range header of requests for blobs, and Accept-Encoding beside it.
 #include "input.h"
+#include "registry/encoding.h"
 #include "registry/range.h"
 
 using namespace watari::registry;
@@ -12,5 +13,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (selected.kind == RangeKind::Part) must(range.first >= 0 && range.first <= range.last && range.last < length);
     if (selected.kind == RangeKind::Whole) must(range.first == 0 && range.last == length - 1);
   }
+  for (bool near : {false, true}) (void)choose_encoding(text, near);
   return 0;
 }
