@@ -128,6 +128,7 @@ Plan Compiler::run() {
   std::map<std::string, const model::LoadBalancer*> balancers;
   std::map<std::string, std::vector<const model::Rule*>> rules;
   for (const auto& balancer : snapshot.load_balancers) balancers[balancer.arn] = &balancer;
+  plan.descriptors = options.descriptors;
   know_groups();
   for (const auto& rule : snapshot.rules) rules[rule.listener].push_back(&rule);
   for (const auto& listener : snapshot.listeners) {

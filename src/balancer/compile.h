@@ -3,6 +3,7 @@
 //
 // The text is split by how it changes. `frontends` and the backends' heads are structure: a change needs a reload. Which
 // target sits in which server slot and how a rule splits its traffic are run-time state: the admin socket changes them.
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -36,6 +37,7 @@ struct Plan {
   std::map<std::string, std::string> files;   // file name in the run directory -> content: bodies, certificates and their lists
   std::set<int> ports;
   std::set<std::pair<int, std::string>> listening;  // ports and places (listening.h)
+  std::uint64_t descriptors = 0;                    // that HAProxy may have; 0: not known
 };
 
 struct CompileOptions {
@@ -44,6 +46,7 @@ struct CompileOptions {
   std::set<int> closed_ports;                    // taken by someone else: left out
   std::map<std::string, std::string> namespaces; // VPC -> "name" of a namespace that exists now, with its identity
   std::map<std::string, std::string> inside;     // VPC -> the place in it where its load balancers listen as well
+  std::uint64_t descriptors = 0;                 // that HAProxy may have; 0: not known
   bool operator==(const CompileOptions&) const = default;
 };
 

@@ -1,5 +1,7 @@
 #include "balancer/haproxy.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <thread>
@@ -101,6 +103,8 @@ void Haproxy::adopt() {
 
 CompileOptions Haproxy::examine(const Snapshot& snapshot) {
   CompileOptions options{.run_directory = options_.run_directory, .addresses = addresses_};
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY) options.descriptors = limit.rlim_max;
   std::set<std::string> complaints;
   for (const auto& [vpc, name] : snapshot.namespace_of_vpc) {
     if (name.empty()) continue;
@@ -193,7 +197,7 @@ std::vector<std::string> Haproxy::prepare(const Snapshot& snapshot) {
 
 Result<void> Haproxy::order(const std::string& commands) {
   TRY(auto answer, process_->command(commands));
-  for (const char* bad : {"No such", "nvalid", "nknown", "expects", "equire", "denied", "rror"})
+  for (const char* bad : {"No such", "ersion number", "nvalid", "nknown", "expects", "equire", "denied", "rror"})
     if (answer.contains(bad)) return fail(Code::Internal, "HAProxy answered {} to {}", trim(answer), commands);
   return {};
 }
@@ -216,6 +220,19 @@ Result<void> Haproxy::order_all(const std::vector<std::string>& commands) {
   return batch.empty() ? Result<void>{} : order(batch);
 }
 
+// HAProxy counts the versions of a map: what it answered once need not be asked again.
+Result<unsigned> Haproxy::next_version(const std::string& rule, const std::string& map, std::string& commands) {
+  if (auto known = versions_.find(rule); known != versions_.end()) {
+    commands = "prepare map " + map + "; ";
+    return ++known->second;
+  }
+  TRY(auto prepared, process_->command("prepare map " + map));
+  auto colon = prepared.rfind(':');
+  auto version = parse_number<unsigned>(trim(prepared.substr(colon == std::string::npos ? prepared.size() : colon + 1)));
+  if (!version) return fail(Code::Internal, "HAProxy answered {} to prepare map {}", trim(prepared), map);
+  return versions_[rule] = *version;
+}
+
 // All of a rule's ranges at once: a request sees the old ones or the new ones.
 Result<void> Haproxy::change_splits() {
   std::vector<std::string> commits;
@@ -224,11 +241,8 @@ Result<void> Haproxy::change_splits() {
     if (before != splits_.end() && before->second == text) continue;
     TRY_VOID(write_split(rule, text));  // first: a HAProxy that dies now starts with it
     auto map = map_file({.run_directory = options_.run_directory}, rule);
-    TRY(auto prepared, process_->command("prepare map " + map));
-    auto colon = prepared.rfind(':');
-    auto version = colon == std::string::npos ? std::string() : std::string(trim(prepared.substr(colon + 1)));
-    if (!parse_number<unsigned>(version)) return fail(Code::Internal, "HAProxy answered {} to prepare map {}", trim(prepared), map);
     std::string commands;
+    TRY(auto version, next_version(rule, map, commands));
     for (const auto& [range, name] : map_of_split(text)) commands += fmt::format("add map @{} {} {} {}; ", version, map, range, name);
     commits.push_back(commands + fmt::format("commit map @{} {}", version, map));
     splits_[rule] = text;
@@ -314,6 +328,7 @@ Result<void> Haproxy::reload() {
   number_ = number;
   generation_ = wanted_;
   splits_ = plan.splits;
+  versions_.clear();
   remove_stale_files();
   log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", plan.ports.size(),
             plan.backends.size());

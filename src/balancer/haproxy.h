@@ -51,6 +51,8 @@ class Haproxy {
   Result<void> reload();
   Result<void> change_splits();
   Result<std::vector<ServerStat>> ask_servers(int interrupt);
+  // The next version of the map of a rule's split; `text` gets the commands that make it.
+  Result<unsigned> next_version(const std::string& rule, const std::string& map, std::string& commands);
   Result<void> write_split(const std::string& rule, const std::string& split_text) const;
   Result<void> order(const std::string& commands);
   // One after the other, as few round trips as HAProxy's buffer allows.
@@ -77,6 +79,7 @@ class Haproxy {
   Plan plan_;
   std::map<std::string, SlotTable> tables_;  // by backend name
   std::map<std::string, std::string> splits_;  // as HAProxy has them
+  std::map<std::string, unsigned> versions_;   // of their maps, where it was asked
   std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
   std::string wanted_;                         // the generation of plan_ and tables_
   Counting counting_;

@@ -164,6 +164,7 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
   for (const auto& backend : plan_.backends) backends[backend.group] = &backend;
 
   std::vector<model::TargetHealth> all;
+  std::vector<std::string> orders;  // one round trip for all: thousands of targets may settle in the same moment
   for (const auto& target : snapshot.targets) {
     auto found = backends.find(target.target_group);
     const auto* backend = found == backends.end() ? nullptr : found->second;
@@ -190,15 +191,15 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
       auto good = [](const ServerStat* probed) { return probed && probed->check_health > 0; };
       // Only HAProxy's own probes begin a slow start.
       if (!slot->up && !slot->draining && !slot->ever_healthy && !backend->slow_start && (good(stat) || (!slot->settled && good(first)))) {
-        TRY_VOID(order(fmt::format("set server {} health up", checked)));
+        orders.push_back(fmt::format("set server {} health up", checked));
         slot->up = slot->ever_healthy = true;
       }
       bool failed_long = Steady::now() - slot->since > backend->interval * backend->fall + backend->timeout;
       if (!slot->settled && !slot->draining && (slot->up || failed_long)) {
-        TRY_VOID(order(fmt::format("disable health {0}; set server {0} health up; set server {0} state ready", open)));
+        orders.push_back(fmt::format("disable health {0}; set server {0} health up; set server {0} state ready", open));
         slot->settled = true;
       } else if (slot->settled && first && first->status.starts_with("DOWN")) {  // by a probe that was under way when it settled
-        TRY_VOID(order(fmt::format("set server {} health up", open)));
+        orders.push_back(fmt::format("set server {} health up", open));
       }
       if (!slot->settled && first) stat = first;
     }
@@ -207,6 +208,10 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
     // A request may be on its way between HAProxy's choice and its count while draining begins.
     if (target.draining_until && slot && Steady::now() - slot->drained < Millis(20)) health.in_flight = std::max(health.in_flight, 1);
     all.push_back(std::move(health));
+  }
+  if (auto done = order_all(orders); !done) {
+    generation_.clear();  // who got the order and who did not, a reload need not know
+    return tl::unexpected(done.error());
   }
   return all;
 }

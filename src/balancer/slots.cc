@@ -14,7 +14,14 @@ namespace {
 constexpr std::string_view kErrors[] = {"400 Bad Request", "408 Request Timeout", "500 Internal Server Error",
                                         "502 Bad Gateway", "503 Service Temporarily Unavailable", "504 Gateway Time-out"};
 
-std::string global_section(const std::string& generation, const std::string& run_directory, int number) {
+// How many clients may be connected: two descriptors each, beside the sockets that listen and those of probes. HAProxy's own estimate takes
+// one for every server line, spare ones included: where there are thousands it would serve no more than 100 clients at a time.
+std::uint64_t connections_for(const Plan& plan, std::size_t slots) {
+  auto others = plan.listening.size() + plan.ports.size() + std::min<std::uint64_t>(slots, plan.descriptors / 4) + 256;
+  return std::max<std::uint64_t>(100, plan.descriptors > others ? (plan.descriptors - others) / 2 : 0);
+}
+
+std::string global_section(const std::string& generation, const std::string& run_directory, int number, const std::string& limit) {
   return fmt::format(
       "global\n"
       "  description {0}\n"
@@ -22,12 +29,22 @@ std::string global_section(const std::string& generation, const std::string& run
       "  stats timeout 1h\n"
       "  server-state-file {1}/servers.state\n"
       // Otherwise the first probes after a reload are spread over the shortest interval of the group.
-      "  max-spread-checks 50\n"
+      "  max-spread-checks 50\n{3}"
       // Where descriptors are scarce: serve with fewer connections than a server each would take, rather than not at all.
       "  no strict-limits\n"
       "  tune.ssl.default-dh-param 2048\n"
       "  tune.h2.max-concurrent-streams 128\n\n",
-      generation, run_directory, number);
+      generation, run_directory, number, limit);
+}
+
+// Where the maps of all splits are named first. HAProxy finds a map by name in a list of all maps and all literal patterns, in the order of
+// the configuration, for each command and for each place that uses it: at its head, a change of weights and a reload do not
+// grow with the patterns.
+std::string splits_section(const Plan& plan, const std::string& run_directory) {
+  std::string out = "backend splits\n";
+  for (const auto& [rule, split] : plan.splits)
+    out += "  http-request set-var(req.none) int(0),map_int(" + map_file({.run_directory = run_directory}, rule) + ",none)\n";
+  return out + "\n";
 }
 
 std::string defaults_section() {
@@ -79,8 +96,11 @@ std::size_t slots_for(std::size_t targets) { return std::max<std::size_t>(8, std
 
 std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tables, const std::string& generation,
                    const std::string& run_directory, int number) {
+  std::size_t count = 0;
+  for (const auto& [name, table] : tables) count += table.slots.size();
+  auto limit = plan.descriptors == 0 ? "" : fmt::format("  maxconn {}\n", connections_for(plan, count));
   std::string out = "# Made by Watari from load balancers, listeners, rules and target groups; changes are overwritten.\n" +
-                    global_section(generation, run_directory, number) + defaults_section() + plan.frontends +
+                    global_section(generation, run_directory, number, limit) + defaults_section() + splits_section(plan, run_directory) + plan.frontends +
                     "backend none\n\n"
                     "backend nobody\n  http-request return status 404 content-type text/plain string \"no load balancer of that name listens here\"\n\n"
                     "backend broken\n  mode tcp\n\n";
