@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/strings.h"
 #include "control/services.h"
 
 namespace watari::control {
@@ -37,11 +38,27 @@ Seconds drain_time(const State& state, const model::Service& service) {
   return longest;
 }
 
-std::vector<Step> steps_of(Control& control, const model::Service& service) {
+std::string minutes(Seconds wait) {
+  return wait % Seconds(60) == Seconds(0) ? fmt::format("{} min", wait.count() / 60) : fmt::format("{} s", wait.count());
+}
+
+// How long somebody else takes cannot be known: no time is counted, the most that it may take is named.
+void add_hooks(std::vector<Step>& out, const model::Service& service, const std::function<Seconds(Seconds)>& scaled) {
+  for (const auto& hook : service.configuration.hooks) {
+    std::vector<std::string> stages;
+    for (auto stage : hook.stages) stages.emplace_back(name_of(stage));
+    auto what = hook.target == model::HookTarget::Pause ? std::string("waits to be continued") : fmt::format("the hook {} is asked", hook.target_arn);
+    out.push_back({fmt::format("{} at {} (at most {} each time)", what, join(stages, ", "), minutes(scaled(hook.timeout))), Seconds(0)});
+  }
+}
+
+std::vector<Step> steps_of(Control& control, const Proposal& proposal) {
+  const auto& service = proposal.service;
   const auto& configuration = service.configuration;
   std::vector<Step> out;
+  auto time_scale = time_scale_of(control, service);
   auto scaled = [&](Seconds wait) {
-    return std::chrono::ceil<Seconds>(std::chrono::duration<double>(static_cast<double>(wait.count()) / control.options().time_scale));
+    return std::chrono::ceil<Seconds>(std::chrono::duration<double>(static_cast<double>(wait.count()) / time_scale));
   };
   auto start = start_time(control.state(), service);
   if (configuration.strategy == model::Strategy::Rolling) {
@@ -52,6 +69,9 @@ std::vector<Step> steps_of(Control& control, const model::Service& service) {
   } else {
     out.push_back({"all tasks of the new revision start and become healthy", start});
   }
+  add_hooks(out, service, scaled);
+  if (proposal.ready_wait > Seconds(0))
+    out.push_back({fmt::format("waits for ContinueDeployment before traffic moves (at most {})", minutes(scaled(proposal.ready_wait))), Seconds(0)});
   if (configuration.strategy == model::Strategy::Canary)
     out.push_back({fmt::format("{} % of the traffic on the new revision", configuration.canary_percent), scaled(configuration.canary_bake_time)});
   if (configuration.strategy == model::Strategy::Linear) {
@@ -97,7 +117,7 @@ Preview preview(Control& control, const Proposal& proposal) {
   });
   out.tasks_wanted = service.desired_count;
   out.tasks_at_most = std::max(peak_tasks(service), service.desired_count);
-  out.steps = steps_of(control, service);
+  out.steps = steps_of(control, proposal);
   auto past = deployments_of(control.state(), service);
   for (auto at = past.rbegin(); at != past.rend() && out.last_durations.size() < kRemembered; ++at)
     if (at->status == model::DeploymentStatus::Successful && at->finished_at)

@@ -24,6 +24,7 @@ struct Proposal {
   model::TaskDefinition definition;
   std::function<Result<std::string>(const std::string& value_from)> secret;  // its value, as a task that starts would get it
   std::vector<Problem> problems;                                             // seen while the proposal was made
+  Seconds ready_wait{0};                                                     // CodeDeploy: how long at most it waits for ContinueDeployment
 };
 
 struct Step {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "control/code_deploy.h"
 #include "plan/reconcile.h"
 
 namespace watari::control {
@@ -151,6 +152,17 @@ void add_event(model::Service& service, Time now, std::string message) {
   for (std::size_t at : {20, 16, 12, 8}) id.insert(at, "-");
   service.events.insert(service.events.begin(), model::ServiceEvent{id, now, std::move(message)});
   if (service.events.size() > kMaxEvents) service.events.resize(kMaxEvents);
+}
+
+double time_scale_of(Control& control, const model::Service& service) {
+  auto tagged = [](const std::vector<model::Tag>& tags) {
+    auto tag = std::ranges::find(tags, "watari:timeScale", &model::Tag::key);
+    return tag == tags.end() ? 1 : std::max(1.0, parse_number<double>(tag->value).value_or(1));
+  };
+  auto scale = control.options().time_scale * tagged(service.tags);
+  if (service.controller == "CODE_DEPLOY")
+    if (auto group = group_of(control.state(), service)) scale *= tagged(group->tags);
+  return scale;
 }
 
 bool in_progress(DeploymentStatus status) {

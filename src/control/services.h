@@ -50,6 +50,10 @@ std::vector<model::Deployment> deployments_of(const State& state, const model::S
 
 bool in_progress(model::DeploymentStatus status);
 
+// By what the service's bake times and shift waits are divided: the server's --time-scale times the tag watari:timeScale of the
+// service or, for CodeDeploy's, of its deployment group.
+double time_scale_of(Control& control, const model::Service& service);
+
 // Gives a Pending deployment its turn when nothing before it is under way any more: the service's target becomes its target.
 // Part of the evaluation's transaction.
 void begin_queued(State& state, const std::string& key);

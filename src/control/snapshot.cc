@@ -14,13 +14,6 @@ static constexpr Millis kQuiet{2000};
 
 namespace {
 
-// The tag watari:timeScale: a rehearsal of this service alone.
-double time_scale_of(const model::Service& service) {
-  for (const auto& tag : service.tags)
-    if (tag.key == "watari:timeScale") return std::max(1.0, parse_number<double>(tag.value).value_or(1));
-  return 1;
-}
-
 plan::GroupCounts counts_of(const balancer::Counters& counters) {
   plan::GroupCounts out{static_cast<std::int64_t>(counters.requests), static_cast<std::int64_t>(counters.failures()), {}};
   for (auto count : counters.latency.counts) out.latency.push_back(static_cast<std::int64_t>(count));
@@ -61,7 +54,7 @@ plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& ser
   out.now = control.now();
   out.settled = settled();
   out.fresh = fresh();
-  out.time_scale = control.options_.time_scale * time_scale_of(service);
+  out.time_scale = time_scale_of(control, service);
   std::set<std::string> running;
   for (const auto* task : tasks) {
     out.tasks.push_back(*task);

@@ -71,6 +71,30 @@ def test_rollback_and_back_to_any(blue_green):
     assert blue_green.served() == "1" and definition_of(blue_green, "bg") == "bg:3"
 
 
+def test_rollback_goes_back_to_the_network_of_then(blue_green):
+    ec2, watari = blue_green.server.client("ec2"), blue_green.server.watari
+    other = ec2.create_security_group(GroupName="other", Description="as open as the default one", VpcId=blue_green.vpc)["GroupId"]
+    ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=[{"IpProtocol": "tcp", "FromPort": 8000, "ToPort": 8000, "IpRanges": [{"CidrIp": "172.31.0.0/16"}]}])
+    placement = {"subnets": blue_green.subnets, "securityGroups": [other], "assignPublicIp": "ENABLED"}
+    serving = definition_of(blue_green, "bg")
+    spec = {"version": 0.0, "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {
+        "TaskDefinition": blue_green.service("bg")["taskDefinition"], "LoadBalancerInfo": {"ContainerName": "app", "ContainerPort": 8000},
+        "NetworkConfiguration": {"AwsvpcConfiguration": {"Subnets": placement["subnets"], "SecurityGroups": [other], "AssignPublicIp": "ENABLED"}}}}}]}
+    deploy = blue_green.server.client("codedeploy")
+    made = deploy.create_deployment(applicationName="AppECS-default-bg", deploymentGroupName="DgpECS-default-bg",
+                                    revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": json.dumps(spec)}})
+    deploy.get_waiter("deployment_successful").wait(deploymentId=made["deploymentId"], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    def groups():
+        task = blue_green.ecs.describe_tasks(tasks=[blue_green.running_task("bg")])["tasks"][0]
+        interface = next(detail["value"] for detail in task["attachments"][0]["details"] if detail["name"] == "networkInterfaceId")
+        return [group["GroupId"] for group in ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]["Groups"]]
+
+    assert groups() == [other]
+    watari("rollback", "bg")
+    assert groups() == [blue_green.group] and definition_of(blue_green, "bg") == serving
+
+
 def test_status_shows_what_was_counted_and_rollback_ends_a_release_under_way(blue_green):
     watari = blue_green.server.watari
     blue_green.keep_blue("bg", 60)
@@ -95,6 +119,26 @@ def test_status_shows_what_was_counted_and_rollback_ends_a_release_under_way(blu
     listed = json.loads(watari("deployments", "bg", "--json").stdout)["deployments"][0]
     assert listed["status"] == "ROLLBACK_SUCCESSFUL" and listed["traffic"]["target"]["requests"] > 0
     assert "traffic" not in json.loads(watari("status", "default", "--json").stdout)["clusters"][0]["services"][0]
+
+
+def test_the_plan_counts_a_compressed_clock_and_names_waits(blue_green):
+    """The tag watari:timeScale of a deployment group: on a server whose clock runs 60 times as fast, an hour of keeping blue takes six seconds."""
+    deploy = blue_green.server.client("codedeploy")
+    deploy.update_deployment_group(applicationName="AppECS-default-bg", currentDeploymentGroupName="DgpECS-default-bg", blueGreenDeploymentConfiguration={
+        "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": 60},
+        "deploymentReadyOption": {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 20}})
+    assert plan(blue_green, "--image", "bg:1")["expectedSeconds"] >= 60
+    group = "arn:aws:codedeploy:ap-northeast-1:123456789012:deploymentgroup:AppECS-default-bg/DgpECS-default-bg"
+    deploy.tag_resource(ResourceArn=group, Tags=[{"Key": "watari:timeScale", "Value": "10"}])
+    try:
+        steps = {step["name"]: step["seconds"] for step in plan(blue_green, "--image", "bg:1")["steps"]}
+        assert steps["both revisions kept for a quick way back"] == 6
+        assert "waits for ContinueDeployment before traffic moves (at most 2 s)" in steps
+        blue_green.keep_blue("bg", 60)
+        blue_green.server.watari("deploy", "bg", "--image", "bg:1", timeout=120)
+    finally:
+        deploy.untag_resource(ResourceArn=group, TagKeys=["watari:timeScale"])
+        blue_green.keep_blue("bg", 0)
 
 
 def test_rollback_brings_back_the_image_that_ran_although_its_tag_has_moved(app, tmp_path):

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/random_source.h"
 #include "control/alarms.h"
 #include "control/clusters.h"
 #include "control/code_deploy.h"
@@ -271,6 +272,7 @@ void FakeBalancer::probe() {
 World::World(std::uint32_t seed, Scenario wanted) : setup(std::move(wanted)), generator_(seed) {
   char name[] = "/dev/shm/watari-sim-XXXXXX";
   directory_ = ::mkdtemp(name);
+  repeat_random(seed);
   open();
   make_network_and_balancer();
   model::TaskDefinition migrate{.scope = kScope, .family = kMigrate};
@@ -284,6 +286,7 @@ World::World(std::uint32_t seed, Scenario wanted) : setup(std::move(wanted)), ge
 
 World::~World() {
   control_.reset();
+  repeat_random(std::nullopt);
   std::filesystem::remove_all(directory_);
 }
 

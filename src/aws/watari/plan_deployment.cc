@@ -77,6 +77,10 @@ Changes changes_between(const model::TaskDefinition* before, const model::TaskDe
   for (const auto& [name, pair] : pairs) compare_containers(out, name, *pair.first, *pair.second);
   compare(out, "task", "cpu", before ? before->cpu : "", after.cpu);
   compare(out, "task", "memory", before ? before->memory : "", after.memory);
+  auto network = [](const model::Service& service) -> const model::NetworkPlacement& { return service.target.network; };
+  compare(out, "network", "subnets", join(network(old).subnets, " "), join(network(now).subnets, " "));
+  compare(out, "network", "securityGroups", join(network(old).security_groups, " "), join(network(now).security_groups, " "));
+  compare(out, "network", "assignPublicIp", network(old).assign_public_ip ? "ENABLED" : "DISABLED", network(now).assign_public_ip ? "ENABLED" : "DISABLED");
   compare(out, "service", "desiredCount", std::to_string(old.desired_count), std::to_string(now.desired_count));
   compare(out, "service", "strategy", std::string(name_of(old.configuration.strategy)), std::string(name_of(now.configuration.strategy)));
   return out;
@@ -169,23 +173,28 @@ Result<PlanDeploymentResponse> plan_deployment(Call& call, const PlanDeploymentR
     response.registers = !images.empty() || !definition->active;  // a revision that was deregistered comes back as a new one
     if (*response.registers) definition->revision = 0;
     definition->active = true;
+    service.target.network = back_to->network;
   }
   TRY_VOID(replace_images(*definition, images));
   service.target.family = definition->family;
   service.target.revision = definition->revision;
   if (request.desiredCount) service.desired_count = *request.desiredCount;
   std::vector<control::Problem> problems;
+  Seconds ready_wait{0};
   if (service.controller == "CODE_DEPLOY") {
     if (request.strategy) return error("ValidationException", "The deployment group's configuration says how traffic moves; name none.");
-    auto group = control::group_of(state, service);
+    auto group = control::group_of(state, *service);
     plan_code_deploy(call, service, group, problems);
-    if (group) std::tie(response.codeDeployApplication, response.codeDeployGroup) = std::pair(group->application, group->name);
+    if (group) {
+      ready_wait = Seconds(60) * group->ready_wait;
+      std::tie(response.codeDeployApplication, response.codeDeployGroup) = std::pair(group->application, group->name);
+    }
   }
   if (request.strategy) service.configuration.strategy = parse_enum<model::Strategy>(*request.strategy).value_or(model::Strategy::Rolling);
 
   const auto* before = state.task_definitions.find(control::task_definition_key(call.scope, old.target.family, old.target.revision));
   auto seen = control::preview(*call.platform.control, {service, *definition, [&](const std::string& from) { return call.platform.vault->read_secret(call.scope, from); },
-                                                           std::move(problems)});
+                                                           std::move(problems), ready_wait});
   response.strategy = std::string(name_of(service.configuration.strategy));
   response.currentTaskDefinition = fmt::format("{}:{}", old.target.family, old.target.revision);
   response.taskDefinition = definition->revision ? fmt::format("{}:{}", definition->family, definition->revision) : definition->family + " (a new revision)";

@@ -19,7 +19,7 @@ constexpr std::size_t kDescribe = 20;  // service revisions in one call
 
 struct Revision {
   std::string task_definition;
-  Json images = Json::object();
+  Json images = Json::object(), network;
 };
 
 Result<std::map<std::string, Revision>> revisions_of(Client& client, const Json& releases) {
@@ -34,6 +34,7 @@ Result<std::map<std::string, Revision>> revisions_of(Client& client, const Json&
     for (const auto& revision : answer["serviceRevisions"].as_array()) {
       auto& entry = out[revision["serviceRevisionArn"].as_string()];
       entry.task_definition = name_of_arn(revision["taskDefinition"].as_string());
+      entry.network = revision["networkConfiguration"];
       for (const auto& image : revision["containerImages"].as_array()) entry.images.set(image["containerName"].as_string(), image["imageDigest"]);
     }
   }
@@ -82,6 +83,7 @@ Result<std::vector<Release>> releases_of(Client& client, const Found& service) {
     release.revision = name_of_arn(revision);
     release.task_definition = revisions[revision].task_definition;
     release.images = revisions[revision].images;
+    release.network = revisions[revision].network;
     release.created = item["createdAt"].as_double();
     release.finished = item["finishedAt"].as_double();
     out.push_back(std::move(release));
@@ -96,7 +98,8 @@ Result<Release> way_back(const std::vector<Release>& releases, const std::string
   for (const auto& release : releases) {
     if (release.status != "SUCCESSFUL") continue;
     if (!serving) serving = &release;
-    bool other = release.task_definition != serving->task_definition || release.images.dump() != serving->images.dump();
+    bool other = release.task_definition != serving->task_definition || release.images.dump() != serving->images.dump() ||
+                 release.network.dump() != serving->network.dump();
     if (to.empty() ? other : release.revision == to || release.task_definition == to || release.task_definition.ends_with(":" + to)) return release;
     if (other) kept.push_back(release.task_definition);
   }
@@ -146,10 +149,12 @@ Result<void> create_deployment(Client& client, const Found& service, const Json&
     TRY_VOID(client.call("ecs", "UpdateService", update.set("desiredCount", request["desiredCount"])));
   TRY(auto found, client.call("ecs", "DescribeTaskDefinition", Json::object({{"taskDefinition", request["taskDefinition"]}})));
   const auto& definition = found["taskDefinition"]["taskDefinitionArn"];
-  if (definition == now["taskDefinition"] && !request["forceNewDeployment"].as_bool()) return {};
+  if (definition == now["taskDefinition"] && !request["forceNewDeployment"].as_bool() && !request.has("networkConfiguration")) return {};
   const auto& balancer = now["loadBalancers"].as_array().at(0);
   auto properties = Json::object({{"TaskDefinition", definition},
                                   {"LoadBalancerInfo", Json::object({{"ContainerName", balancer["containerName"]}, {"ContainerPort", balancer["containerPort"]}})}});
+  if (const auto& vpc = request["networkConfiguration"]["awsvpcConfiguration"]; vpc.is_object())
+    properties.set("NetworkConfiguration", Json::object({{"AwsvpcConfiguration", vpc}}));
   auto target = Json::object({{"TargetService", Json::object({{"Type", "AWS::ECS::Service"}, {"Properties", properties}})}});
   auto spec = Json::object({{"version", "0.0"}, {"Resources", Json::array({target})}});
   auto revision = Json::object({{"revisionType", "AppSpecContent"}, {"appSpecContent", Json::object({{"content", spec.dump()}})}});

@@ -14,6 +14,7 @@ struct Release {
   std::string revision;         // of the service: the digits at the end of its ARN
   std::string task_definition;  // "web:7"
   codec::Json images;           // container -> digest that ran
+  codec::Json network;          // networkConfiguration, as UpdateService takes it
   double created = 0, finished = 0;
   bool open() const;            // under way
 };

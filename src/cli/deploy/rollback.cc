@@ -68,7 +68,7 @@ Result<void> stop_releases(Client& client, const Options& options, const Found& 
   return {};
 }
 
-// What served before is deployed again, with the images that it had then.
+// What served before is deployed again, with the images and in the network that it had then.
 Result<void> deploy_again(Client& client, const Options& options, const Found& service, const Release& target) {
   TRY(auto plan, deploy::plan(client, service, Json::object({{"serviceRevision", target.revision}})));
   deploy::print_problems(plan, stderr);
@@ -78,7 +78,10 @@ Result<void> deploy_again(Client& client, const Options& options, const Found& s
     TRY(definition, deploy::register_again(client, definition, plan["images"].is_object() ? plan["images"] : Json::object()));
     definition = name_of_arn(definition);
   }
-  TRY(auto arn, deploy::start(client, service, plan, Json::object({{"taskDefinition", definition}})));
+  auto request = Json::object({{"taskDefinition", definition}});
+  auto moves = [](const Json& change) { return change["subject"].as_string() == "network"; };
+  if (std::ranges::any_of(plan["changes"].as_array(), moves)) request.set("networkConfiguration", target.network);
+  TRY(auto arn, deploy::start(client, service, plan, std::move(request)));
   auto as = definition == target.task_definition ? "" : fmt::format(" (registered as {}: its images as they were)", definition);
   if (!options.json) fmt::print("{}: back to {}{}{}\n", service.service, target.task_definition, as, arn.empty() ? ", which it runs already" : "");
   if (options.wait && !arn.empty()) {
