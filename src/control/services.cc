@@ -88,9 +88,9 @@ int count_running(const State& state, const model::Service& service, const std::
   return running;
 }
 
-// All wanted tasks of a revision run: what the SDKs' services_stable waiter takes for done.
-bool runs_whole(const State& state, const model::Service& service, const std::string& revision) {
-  return service.desired_count > 0 && count_running(state, service, revision, false) >= service.desired_count;
+// All wanted tasks of a revision run. Not yet `healthy` is enough for the SDKs' services_stable waiter, which takes it for done.
+bool runs_whole(const State& state, const model::Service& service, const std::string& revision, bool healthy) {
+  return service.desired_count > 0 && count_running(state, service, revision, healthy) >= service.desired_count;
 }
 
 // A way back that was not walked to its end, because the revision before does not run any more, has left all traffic where it was:
@@ -105,17 +105,18 @@ void start_from_what_serves(const State& state, model::Service& service) {
 }
 
 // Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or runs whole
-// as the first of its service, is what the newer one starts from.
+// as the first of its service, is what the newer one starts from; it was a success when it had become healthy.
 void supersede(State& state, model::Service& service, Time now) {
   for (auto& deployment : deployments_of(state, service)) {
     if (!in_progress(deployment.status)) continue;
     bool shifts = deployment.configuration.strategy != model::Strategy::Rolling;
     bool shifted = deployment.status == DeploymentStatus::InProgress &&
                    (deployment.source ? shifts && deployment.stage >= model::Stage::CleanUp
-                                      : runs_whole(state, service, deployment.target.id));
-    // Only a hook or an alarm was waited for: the revision before is gone.
-    bool rolled = !shifts && deployment.status == DeploymentStatus::InProgress && deployment.stage >= model::Stage::PostScaleUp &&
-                  runs_whole(state, service, deployment.target.id);
+                                      : runs_whole(state, service, deployment.target.id, true));
+    // Only a hook or an alarm was waited for, and the revision before is gone; or there was none before.
+    bool rolled = deployment.status == DeploymentStatus::InProgress &&
+                  (!deployment.source || (!shifts && deployment.stage >= model::Stage::PostScaleUp)) &&
+                  runs_whole(state, service, deployment.target.id, false);
     deployment.status = shifted ? DeploymentStatus::Successful : DeploymentStatus::Stopped;
     if (shifted || rolled) service.completed = deployment.target;
     if (!shifted) deployment.reason = "Superseded by a newer deployment.";
