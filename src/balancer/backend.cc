@@ -1,8 +1,7 @@
 // A target group as a HAProxy backend.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
-#include <algorithm>
-
 #include "balancer/compiler.h"
+#include "balancer/grpc_check.h"
 #include "base/strings.h"
 
 namespace watari::balancer {
@@ -11,37 +10,11 @@ namespace {
 
 constexpr Millis kQuick{200};  // between probes of a target that is down or new
 
-// "0-5,12" as a regular expression over a status code.
-std::string code_regex(const std::string& matcher) {
-  std::vector<std::string> codes;
-  for (const auto& part : split(matcher, ',')) {
-    auto ends = split(part, '-');
-    int from = parse_number<int>(ends.front()).value_or(0), to = parse_number<int>(ends.back()).value_or(from);
-    for (int code = from; code <= to && code < 100; ++code) codes.push_back(std::to_string(code));
-  }
-  return "^(" + join(codes, "|") + ")$";
-}
-
-bool has_zero(const std::string& matcher) {
-  return std::ranges::any_of(split(matcher, ','), [](const std::string& part) { return split(part, '-').front() == "0"; });
-}
-
-// A call without a message. A target that does not know the method says so in its headers; one that does gives its status in the
-// trailers, which a HAProxy check does not see: no status in the headers counts as 0.
-std::string grpc_check(const model::TargetHealthCheck& check, const std::string& host) {
-  auto out = "  option httpchk\n  http-check send meth POST uri '" + quoted(check.path) + "' ver HTTP/2 hdr Host " + host +
-             " hdr User-Agent ELB-HealthChecker/2.0 hdr Content-Type application/grpc hdr TE trailers\n"
-             "  http-check expect status 200\n";
-  auto regex = code_regex(check.matcher);
-  if (!has_zero(check.matcher)) return out + "  http-check expect hdr name grpc-status value -m reg '" + regex + "'\n";
-  return out + "  http-check expect ! hdr name grpc-status value -m reg '^(?!" + regex.substr(1) + ")'\n";
-}
-
 std::string health_check(const model::TargetGroup& group, const std::string& host) {
   const auto& check = group.health_check;
   auto out = fmt::format("  timeout check {}s\n", check.timeout.count());
   if (check.protocol != "HTTP" && check.protocol != "HTTPS") return out + "  option tcp-check\n";
-  if (group.protocol_version == "GRPC") return out + grpc_check(check, host);
+  if (group.protocol_version == "GRPC") return out + grpc_check(check.path, host, check.matcher, check.protocol == "HTTPS");
   const char* version = group.protocol_version == "HTTP2" ? "HTTP/2" : "HTTP/1.1";
   out += "  option httpchk\n  http-check send meth GET uri '" + quoted(check.path) + "' ver " + version + " hdr Host " + host +
          " hdr User-Agent ELB-HealthChecker/2.0\n";
@@ -65,8 +38,9 @@ std::string stickiness(const model::TargetGroup& group) {
 
 std::string server_options(const model::TargetGroup& group) {
   bool secure = group.protocol == "HTTPS" || group.protocol == "TLS", two = group.protocol_version != "HTTP1";
-  std::string out = secure ? std::string(" ssl verify none") + (two ? " alpn h2" : "") : "";  // ALB does not verify its targets either
-  if (two) out += " proto h2";
+  std::string out = secure ? std::string(" ssl verify none") : "";  // ALB does not verify its targets either
+  // Over TLS by ALPN alone: with a `proto` HAProxy's checks would begin to speak before the handshake is done.
+  if (two) out += secure ? " alpn h2" : " proto h2";
   if (attribute(group.attributes, "proxy_protocol_v2.enabled", "false") == "true") out += " send-proxy-v2";
   return out;
 }
@@ -76,20 +50,35 @@ std::string check_options(const model::TargetGroup& group) {
   std::string out;
   bool secure = group.protocol == "HTTPS" || group.protocol == "TLS", over_tls = check.protocol == "HTTPS";
   if (secure && !over_tls) out += " no-check-ssl";
-  if (!secure && over_tls) out += " check-ssl verify none";
-  if (group.protocol_version != "HTTP1") out += " check-proto h2";
+  if (over_tls) out += secure ? " check-ssl" : " check-ssl verify none";  // said, since a port of its own would else mean plain
+  if (group.protocol_version != "HTTP1" && over_tls) out += " check-alpn h2";
+  else if (group.protocol_version == "HTTP2") out += " check-proto h2";
   if (check.port != "traffic-port") out += " port " + check.port;
   return out;
 }
 
-// Where there is a target and no connection to it can be made, HAProxy says 503; ALB says that only where there is none.
+// Where there is a target and no connection to it can be made, HAProxy says 503; ALB says that only where there is none: 504 when the
+// last attempt took all of `timeout connect`, 502 when it was refused. HAProxy does not tell its rules which; it knows when the
+// last attempt began (%Tw). Answers that it did not make itself are let through by the first rule.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues
 std::string bad_gateway(Compiler& compiler) {
+  constexpr Millis kWithoutAnswer = kConnectTimeout - Millis(100);
   auto page = error_page("502 Bad Gateway");
   compiler.plan.files["bad-gateway.http"] = fmt::format(
-      "HTTP/1.1 502 Bad Gateway\r\nserver: awselb/2.0\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{}", page.size(), page);
-  return "  http-request return status 503 content-type text/html hdr Server awselb/2.0 string '" + error_page("503 Service Temporarily Unavailable") +
-         "' if { nbsrv eq 0 }\n  errorfile 503 " + compiler.options.run_directory + "/bad-gateway.http\n";
+      "HTTP/1.1 503 Bad Gateway\r\nserver: awselb/2.0\r\nx-watari-unconnected: 1\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{}", page.size(), page);
+  auto out = "  http-request return status 503 content-type text/html hdr Server awselb/2.0 string '" + error_page("503 Service Temporarily Unavailable") +
+             "' if { nbsrv eq 0 }\n  errorfile 503 " + compiler.options.run_directory + "/bad-gateway.http\n"
+             "  http-after-response allow if !{ status 503 } or !{ res.fhdr(x-watari-unconnected) -m found }\n"
+             "  http-after-response del-header x-watari-unconnected\n"
+             "  http-after-response set-var-fmt(txn.begun) %Ts%ms\n";
+  std::string took = "date(0,ms),sub(txn.begun)";
+  for (const char* part : {"Th", "Ti", "TR", "Tw"}) {
+    out += fmt::format("  http-after-response set-var-fmt(txn.{0}) %{0}\n", part);
+    took += fmt::format(",sub(txn.{})", part);
+  }
+  return out + "  http-after-response set-var(txn.took) " + took + "\n" +
+         fmt::format("  http-after-response set-status 504 reason \"Gateway Time-out\" if {{ var(txn.took) -m int ge {} }}\n", kWithoutAnswer.count()) +
+         "  http-after-response set-status 502 reason \"Bad Gateway\" if { status 503 }\n";
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 
 namespace watari::balancer {
 
+constexpr Millis kConnectTimeout{2000};  // to a target; tried again 3 times
+
 std::string attribute(const std::vector<model::Tag>& attributes, std::string_view key, std::string otherwise);
 // For HAProxy's strong quotes, in which a quote itself cannot stand.
 std::string quoted(const std::string& text);

@@ -23,6 +23,7 @@ std::string probe_in_words(const ServerStat& stat) {
   if (status == "L4TOUT") return "no connection" + after + more;
   if (status == "L7TOUT" || status == "L6TOUT") return "connected, but no answer" + after + more;
   if (status == "L7RSP") return "the answer is no valid HTTP" + after + more;
+  if (status == "L7STS") return "another gRPC status" + after;
   if (status == "L4OK") return "connected" + after;
   if (status.empty() || status == "INI" || status == "UNK") return "not probed yet";
   return status + after + more;

@@ -52,7 +52,7 @@ std::string defaults_section() {
       "defaults\n"
       "  mode http\n"
       "  load-server-state-from-file global\n"
-      "  timeout connect 2s\n"
+      "  timeout connect " + std::to_string(kConnectTimeout.count()) + "ms\n"
       "  timeout client 60s\n"
       "  timeout server 60s\n"
       // Requests that are timed (frontend.cc) or logged; request_log.h says why a file.

@@ -1,201 +1,25 @@
 """Load balancers as their clients see them: real requests through HAProxy to servers on this host, which are registered as
 `instance` targets (machines that Watari does not run)."""
 
-import base64
 import concurrent.futures
-import hashlib
-import http.client
-import http.server
 import json
+import pathlib
 import shlex
 import socket
-import socketserver
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
-import botocore.exceptions
 import grpc
 import pytest
 
-from server import free_port
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-
-def refused(call, *arguments, **more):
-    with pytest.raises(botocore.exceptions.ClientError) as error:
-        call(*arguments, **more)
-    return error.value.response["Error"]
-
-
-class Backend(http.server.ThreadingHTTPServer):
-    """Answers with its name, the path, and the headers that came; /status/N with N; /held when `release` is set; / on `health` with that
-    status."""
-
-    daemon_threads = True
-
-    def __init__(self, name, context=None):
-        self.name, self.health, self.cookie = name, 200, None
-        self.held, self.release = 0, threading.Event()
-        super().__init__(("127.0.0.1", 0), Handler)
-        if context:
-            self.socket = context.wrap_socket(self.socket, server_side=True)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        self.port = self.server_address[1]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        if self.headers.get("Upgrade") == "websocket":
-            return self.websocket()
-        if self.headers.get("User-Agent") == "ELB-HealthChecker/2.0":
-            return self.answer(self.server.health, "")
-        if self.path == "/held":
-            self.server.held += 1
-            self.server.release.wait(30)
-        status = int(self.path.split("?")[0].split("/")[2]) if self.path.startswith("/status/") else 200
-        self.answer(status, json.dumps({"name": self.server.name, "path": self.path, "method": self.command,
-                                        "headers": {k.lower(): v for k, v in self.headers.items()}}))
-
-    do_POST = do_PUT = do_DELETE = do_GET
-
-    def answer(self, status, text):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(status)
-        if self.server.cookie:
-            self.send_header("Set-Cookie", self.server.cookie)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def websocket(self):
-        """Takes the connection over and sends back every byte that comes."""
-        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        accept = base64.b64encode(hashlib.sha1(key.encode()).digest())
-        self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n")
-        while data := self.connection.recv(1024):
-            self.connection.sendall(data)
-        self.close_connection = True
-
-    def log_message(self, *arguments):
-        pass
-
-
-def wait(condition, limit=30):
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        try:
-            if value := condition():
-                return value
-        except (OSError, http.client.HTTPException):
-            pass
-        time.sleep(0.05)
-    assert condition(), "it did not come to that"
-
-
-def ask(port, path="/", method="GET", headers=None, context=None, name="localhost"):
-    if context:
-        connection = http.client.HTTPSConnection(name, port, timeout=30, context=context)
-    else:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request(method, path, headers={"Host": name} | (headers or {}))
-    answer = connection.getresponse()
-    body = answer.read().decode()
-    answer.json = json.loads(body) if body.startswith("{") else body
-    connection.close()
-    return answer
-
-
-class World:
-    """Load balancers, target groups and backends of one test."""
-
-    def __init__(self, server):
-        self.elb, self.acm, ec2 = server.client("elbv2"), server.client("acm"), server.client("ec2")
-        self.vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-        self.subnets = [s["SubnetId"] for s in sorted(ec2.describe_subnets()["Subnets"], key=lambda s: s["AvailabilityZone"])]
-        self.backends = []
-
-    def balancer(self, name="web", **more):
-        return self.elb.create_load_balancer(Name=name, Subnets=self.subnets[:2], **more)["LoadBalancers"][0]
-
-    def backend(self, name, context=None):
-        self.backends.append(Backend(name, context))
-        return self.backends[-1]
-
-    def group(self, name, *ports, **more):
-        check = {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2}
-        group = self.elb.create_target_group(**({"Name": name, "Protocol": "HTTP", "Port": 80, "VpcId": self.vpc, "TargetType": "instance"} | check | more))
-        arn = group["TargetGroups"][0]["TargetGroupArn"]
-        if ports:
-            self.elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": "127.0.0.1", "Port": port} for port in ports])
-        return arn
-
-    def listener(self, balancer, action, protocol="HTTP", **more):
-        action = action if isinstance(action, dict) else {"Type": "forward", "TargetGroupArn": action}
-        return self.elb.create_listener(LoadBalancerArn=balancer["LoadBalancerArn"], Protocol=protocol, Port=free_port(), DefaultActions=[action],
-                                        **more)["Listeners"][0]
-
-    def healthy(self, group):
-        wait(lambda: all(t["TargetHealth"]["State"] == "healthy" for t in self.states(group)))
-
-    def states(self, group):
-        return self.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
-
-    def attributes(self, group, **values):
-        self.elb.modify_target_group_attributes(
-            TargetGroupArn=group, Attributes=[{"Key": key.replace("__", "."), "Value": value} for key, value in values.items()])
-
-    def close(self):
-        for balancer in self.elb.describe_load_balancers()["LoadBalancers"]:
-            self.elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
-        for group in self.elb.describe_target_groups()["TargetGroups"]:
-            self.elb.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
-        for certificate in self.acm.list_certificates()["CertificateSummaryList"]:
-            self.acm.delete_certificate(CertificateArn=certificate["CertificateArn"])
-        for backend in self.backends:
-            backend.release.set()
-            backend.shutdown()
-            backend.server_close()
-
-
-@pytest.fixture
-def world(server):
-    world = World(server)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def authority(tmp_path):
-    """Makes certificates: issue(names) -> (certificate, key) as PEM; `ca` is the authority's own."""
-    def openssl(*arguments):
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-    class Authority:
-        ca_file = tmp_path / "ca.pem"
-
-        def issue(self, *names, days=10):
-            stem = tmp_path / hashlib.sha256(repr((names, time.time())).encode()).hexdigest()[:8]
-            openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={names[0]}", "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
-            (tmp_path / "names").write_text("subjectAltName=" + ",".join("DNS:" + name for name in names))
-            openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", self.ca_file, "-CAkey", tmp_path / "ca.key", "-days", days, "-extfile", tmp_path / "names",
-                    "-out", f"{stem}.pem", "-CAcreateserial")
-            return (stem.with_suffix(".pem")).read_bytes(), (stem.with_suffix(".key")).read_bytes()
-
-        def context(self, alpn=None, newest=None):
-            context = ssl.create_default_context(cafile=str(self.ca_file))
-            if alpn:
-                context.set_alpn_protocols(alpn)
-            if newest:
-                context.maximum_version = newest
-            return context
-
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj", "/CN=Test authority", "-keyout", tmp_path / "ca.key", "-out",
-            Authority.ca_file)
-    Authority.ca = Authority.ca_file.read_bytes()
-    return Authority()
+from balancers import Echo, ask, refused, talk, wait  # noqa: E402
+from balancers import authority, world  # noqa: E402, F401
+from server import free_port  # noqa: E402
 
 
 def handshake(port, name, context):
@@ -509,39 +333,19 @@ def test_grpc_passes_with_trailers_and_streams(world, authority):
         server.stop(None)
 
 
-class Lines(socketserver.ThreadingTCPServer):
-    allow_reuse_address = daemon_threads = True
-
-
 def test_network_load_balancers_forward_bytes(world, authority):
-    class Greets(socketserver.BaseRequestHandler):
-        def handle(self):
-            self.request.sendall(self.request.recv(100)[::-1])
-
-    with Lines(("127.0.0.1", 0), Greets) as target:
-        threading.Thread(target=target.serve_forever, daemon=True).start()
-        certificate, key = authority.issue("db.test")
-        arn = world.acm.import_certificate(Certificate=certificate, PrivateKey=key)["CertificateArn"]
-        group = world.group("tcp", target.server_address[1], Protocol="TCP")
-        balancer = world.elb.create_load_balancer(Name="net", Type="network", Scheme="internal", Subnets=world.subnets[:1])["LoadBalancers"][0]
-        assert (balancer["Type"], balancer["Scheme"], ":loadbalancer/net/" in balancer["LoadBalancerArn"]) == ("network", "internal", True)
-        plain, secure = world.listener(balancer, group, "TCP"), world.listener(balancer, group, "TLS", Certificates=[{"CertificateArn": arn}])
-        world.healthy(group)
-
-        def talk(port, context=None):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-                if context:
-                    client = context.wrap_socket(client, server_hostname="db.test")
-                client.sendall(b"abc")
-                return client.recv(10)
-
-        wait(lambda: talk(plain["Port"]) == b"cba")
-        assert talk(secure["Port"], authority.context()) == b"cba"
-        web = world.balancer("web")
-        assert refused(world.listener, web, group)["Code"] == "InvalidConfigurationRequest"
-        assert "either HTTP" in refused(world.elb.create_listener, LoadBalancerArn=web["LoadBalancerArn"], Protocol="HTTP", Port=plain["Port"],
-                                        DefaultActions=[fixed_answer()])["Message"]
-        target.shutdown()
+    arn = authority.load(world.acm, "db.test")
+    group = world.group("tcp", world.keep(Echo()).port, Protocol="TCP")
+    balancer = world.elb.create_load_balancer(Name="net", Type="network", Scheme="internal", Subnets=world.subnets[:1])["LoadBalancers"][0]
+    assert (balancer["Type"], balancer["Scheme"], ":loadbalancer/net/" in balancer["LoadBalancerArn"]) == ("network", "internal", True)
+    plain, secure = world.listener(balancer, group, "TCP"), world.listener(balancer, group, "TLS", Certificates=[{"CertificateArn": arn}])
+    world.healthy(group)
+    wait(lambda: talk(plain["Port"]) == b"cba")
+    assert talk(secure["Port"], authority.context()) == b"cba"
+    web = world.balancer("web")
+    assert refused(world.listener, web, group)["Code"] == "InvalidConfigurationRequest"
+    assert "either HTTP" in refused(world.elb.create_listener, LoadBalancerArn=web["LoadBalancerArn"], Protocol="HTTP", Port=plain["Port"],
+                                    DefaultActions=[fixed_answer()])["Message"]
 
 
 def test_health_goes_through_aws_states_with_reason_codes(world):
@@ -566,13 +370,9 @@ def test_health_goes_through_aws_states_with_reason_codes(world):
     wait(lambda: len(world.states(group)) == 1)
 
 
-def test_targets_may_speak_https(world, authority, tmp_path):
+def test_targets_may_speak_https(world, authority):
     """ALB does not verify its targets' certificates, so any name will do."""
-    certificate, key = authority.issue("inside.test")
-    (tmp_path / "both.pem").write_bytes(certificate + key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "both.pem")
-    secure, plain = world.backend("secure", context), world.backend("plain")
+    secure, plain = world.backend("secure", authority.server_context("inside.test")), world.backend("plain")
     group = world.group("secure", secure.port, plain.port, Protocol="HTTPS", HealthCheckProtocol="HTTPS", UnhealthyThresholdCount=2)
     port = world.listener(world.balancer(), group)["Port"]
     states = lambda: {t["Target"]["Port"]: t["TargetHealth"]["State"] for t in world.states(group)}
@@ -639,3 +439,43 @@ def test_access_logs_go_to_a_log_group(world, server):
     assert line[3].startswith("127.0.0.1:") and line[4] == f"127.0.0.1:{world.backends[0].port}"
     assert line[8:10] == ["200", "200"] and line[16] == group and line[17].startswith("Root=1-") and line[20] == "0" and line[22] == "forward"
     assert [line[8] for line in found[:3]] == ["200", "404", "500"]
+
+
+def test_errors_are_albs_and_the_access_log_agrees(world, server):
+    refuses, slow, full = free_port(), world.backend("slow"), socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    full_port = full.getsockname()[1]
+    waiting = [socket.socket() for _ in range(3)]  # so that nobody else can connect: packets go unanswered
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(("127.0.0.1", full_port))
+    balancer = world.balancer("errors")
+    listener = world.listener(balancer, world.group("empty"))
+    port = listener["Port"]
+    for number, (name, target) in enumerate((("refuses", refuses), ("held", slow.port), ("full", full_port)), 1):
+        world.elb.create_rule(ListenerArn=listener["ListenerArn"], Priority=number, Conditions=[{"Field": "path-pattern", "Values": ["/" + name]}],
+                              Actions=[{"Type": "forward", "TargetGroupArn": world.group(name, target)}])
+    world.elb.modify_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"], Attributes=[
+        {"Key": "idle_timeout.timeout_seconds", "Value": "1"}, {"Key": "access_logs.s3.enabled", "Value": "true"}, {"Key": "access_logs.s3.bucket", "Value": "watari-logs"}])
+    logs = server.client("logs")
+
+    def lines():
+        names = [g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]]
+        events = logs.filter_log_events(logGroupName="/watari/elb/errors")["events"] if "/watari/elb/errors" in names else []
+        return [shlex.split(event["message"]) for event in events]
+
+    wait(lambda: ask(port, "/refuses?first").status == 502 and lines())
+    asked = {"/": 503, "/refuses": 502, "/held": 504, "/full": 504}  # /held: connected, and no answer within the idle timeout
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answers = {path: pool.submit(ask, port, path, headers={"X-Forwarded-For": "1.2.3.4"}) for path in asked}
+        got = {path: answer.result() for path, answer in answers.items()}
+    assert {path: answer.status for path, answer in got.items()} == asked
+    assert {answer.getheader("Server") for answer in got.values()} == {"awselb/2.0"} and not any(answer.getheader("x-watari-unconnected") for answer in got.values())
+    def logged():
+        return {line[12].split(" ")[1].split(str(port))[1]: (line[8], line[9]) for line in lines() if "first" not in line[12]}
+
+    wait(lambda: set(asked) <= set(logged()), told=logged)
+    assert {path: logged()[path] for path in asked} == {path: (str(status), "-") for path, status in asked.items()}
+    for one in (full, *waiting):
+        one.close()

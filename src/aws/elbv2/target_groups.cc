@@ -27,11 +27,13 @@ bool is_matcher(const std::string& text, int lowest, int highest) {
   return true;
 }
 
+bool is_network(const model::TargetGroup& group) { return group.protocol == "TCP" || group.protocol == "TLS"; }
+
 // What AWS takes when the request says nothing, by the group's protocol.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateTargetGroup.html
 void default_health_check(model::TargetGroup& group) {
   auto& check = group.health_check;
-  if (group.protocol == "TCP" || group.protocol == "TLS") check.protocol = "TCP", check.healthy_threshold = 5, check.timeout = Seconds(10);
+  if (is_network(group)) check.protocol = "TCP", check.matcher = "200-399", check.timeout = Seconds(10);
   if (group.protocol_version == "GRPC") check.path = "/AWS.ALB/healthcheck", check.matcher = "12";
 }
 
@@ -39,7 +41,7 @@ void default_health_check(model::TargetGroup& group) {
 template <class Request>
 Result<void> change_health_check(model::TargetGroup& group, const Request& request) {
   auto& check = group.health_check;
-  bool network = group.protocol == "TCP" || group.protocol == "TLS", grpc = group.protocol_version == "GRPC";
+  bool network = is_network(group), grpc = group.protocol_version == "GRPC";
   if (request.HealthCheckProtocol) check.protocol = *request.HealthCheckProtocol;
   if (check.protocol == "TCP" && !network) return error(kInvalid, "Health check protocol 'TCP' is not supported for target groups with the protocol '{}'", group.protocol);
   if (check.protocol == "TCP" && (request.HealthCheckPath || (request.Matcher && request.Matcher->HttpCode)))
@@ -65,8 +67,9 @@ Result<void> change_health_check(model::TargetGroup& group, const Request& reque
   if (check.timeout > check.interval || (check.timeout == check.interval && check.interval > Seconds(1)))
     return error(kInvalid, "Health check timeout '{}' must be smaller than the interval '{}'", check.timeout.count(), check.interval.count());
   if (grpc && !is_matcher(check.matcher, 0, 99)) return error(kInvalid, "Health check matcher gRPC code '{}' must be within '0-99' inclusive", check.matcher);
-  if (!grpc && !is_matcher(check.matcher, 200, 499))
-    return error(kInvalid, "Health check matcher HTTP code '{}' must be within '200-499' inclusive", check.matcher);
+  int highest = network ? 599 : 499;
+  if (!grpc && !is_matcher(check.matcher, 200, highest))
+    return error(kInvalid, "Health check matcher HTTP code '{}' must be within '200-{}' inclusive", check.matcher, highest);
   return {};
 }
 

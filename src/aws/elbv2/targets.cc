@@ -26,11 +26,10 @@ Result<std::vector<control::TargetAddress>> addresses(const model::TargetGroup& 
 std::string describe(const model::TargetHealth& health) {
   std::string text;
   if (health.reason == "Target.ResponseCodeMismatch") {
-    std::string code;
-    for (char c : health.description)
-      if (std::isdigit(static_cast<unsigned char>(c))) code += c;
-      else if (!code.empty()) break;
-    text = "Health checks failed with these codes: [" + code + "]";
+    std::string code;  // "HTTP status 503 after 4 ms": of a gRPC answer it is not known
+    constexpr std::string_view kStatus = "HTTP status ";
+    if (health.description.starts_with(kStatus)) code = health.description.substr(kStatus.size(), 3);
+    text = code.empty() ? "Health checks failed with a code that the matcher does not have" : "Health checks failed with these codes: [" + code + "]";
   } else if (health.reason == "Target.Timeout") {
     text = "Request timed out";
   } else if (health.reason == "Target.FailedHealthChecks") {
@@ -53,7 +52,9 @@ TargetHealthDescription to_wire(const model::TargetGroup& group, const model::Ta
   out.HealthCheckPort = group.health_check.port == "traffic-port" ? std::to_string(health.port) : group.health_check.port;
   TargetHealth wire{.State = std::string(name_of(health.state))};
   if (health.state != model::TargetState::Healthy) {
-    wire.Reason = health.reason;
+    // Mismatch and timeout are words of application load balancers only.
+    bool network = group.protocol == "TCP" || group.protocol == "TLS";
+    wire.Reason = network && health.state == model::TargetState::Unhealthy ? "Target.FailedHealthChecks" : health.reason;
     wire.Description = describe(health);
   }
   out.TargetHealth = std::move(wire);
