@@ -183,7 +183,7 @@ Result<PlanDeploymentResponse> plan_deployment(Call& call, const PlanDeploymentR
   Seconds ready_wait{0};
   if (service.controller == "CODE_DEPLOY") {
     if (request.strategy) return error("ValidationException", "The deployment group's configuration says how traffic moves; name none.");
-    auto group = control::group_of(state, *service);
+    auto group = control::group_of(state, service);
     plan_code_deploy(call, service, group, problems);
     if (group) {
       ready_wait = Seconds(60) * group->ready_wait;
