@@ -54,6 +54,7 @@ struct Counters {
   std::uint64_t responses_2xx = 0, responses_3xx = 0, responses_4xx = 0, responses_5xx = 0;  // as the target gave them
   std::uint64_t connection_errors = 0;  // no connection could be opened
   std::uint64_t response_errors = 0;    // the target broke off, answered nonsense or not in time
+  std::uint64_t refused = 0;            // of a target group's total: 5xx that the load balancer gave itself, also where there was no target
   LatencyHistogram latency;
 
   // The failures that a verdict on a revision counts: 5xx of the target itself, and no answer at all.
@@ -68,6 +69,7 @@ struct Counters {
     with(responses_5xx, other.responses_5xx);
     with(connection_errors, other.connection_errors);
     with(response_errors, other.response_errors);
+    with(refused, other.refused);
     for (std::size_t i = 0; i < LatencyHistogram::kClasses; ++i) with(latency.counts[i], other.latency.counts[i]);
     return *this;
   }

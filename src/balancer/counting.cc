@@ -8,7 +8,7 @@ namespace {
 
 Counters counters_of(const ServerStat& stat) {
   return {.requests = stat.total, .responses_2xx = stat.responses[2], .responses_3xx = stat.responses[3], .responses_4xx = stat.responses[4],
-          .responses_5xx = stat.responses[5], .connection_errors = stat.connection_errors, .response_errors = stat.response_errors, .latency = {}};
+          .responses_5xx = stat.responses[5], .connection_errors = stat.connection_errors, .response_errors = stat.response_errors, .refused = 0, .latency = {}};
 }
 
 std::string key_of(const ServerStat& stat) { return stat.backend + "/" + stat.server; }
@@ -30,9 +30,16 @@ void Counting::take(int process, const std::vector<ServerStat>& stats) {
     seen = {stat.address, now};
     if (added.requests + added.connection_errors + added.response_errors == 0 && added.responses_5xx == 0) continue;
     auto& group = groups_[stat.backend];
+    if (stat.server == "BACKEND") {
+      group.all_5xx += added.responses_5xx;
+      continue;
+    }
     group.total += added;
     group.targets[address] += added;
   }
+  // A target's answer is counted when it comes, the backend's when it is through: never down.
+  for (auto& [name, group] : groups_)
+    if (group.all_5xx > group.total.responses_5xx) group.total.refused = std::max(group.total.refused, group.all_5xx - group.total.responses_5xx);
 }
 
 void Counting::forget(int process) { seen_.erase(process); }

@@ -15,7 +15,7 @@ class Counting {
  public:
   // A process that the former daemon started: what it counted until now is not counted here.
   void adopt(int process, const std::vector<ServerStat>& stats);
-  // The servers of a process as they are now; a process that was never seen counted from zero.
+  // The servers and backends of a process as they are now; a process that was never seen counted from zero.
   void take(int process, const std::vector<ServerStat>& stats);
   // The process has ended.
   void forget(int process);
@@ -24,6 +24,7 @@ class Counting {
 
   struct Group {
     Counters total;
+    std::uint64_t all_5xx = 0;  // of targets and of HAProxy itself
     std::map<std::string, Counters> targets;  // by "address:port"
   };
   const std::map<std::string, Group>& groups() const { return groups_; }  // by backend name

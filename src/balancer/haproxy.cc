@@ -61,7 +61,7 @@ void Haproxy::adopt() {
   process_ = std::move(found.back());
   found.pop_back();
   auto adopt_counts = [this](const Process& process) {
-    counting_.adopt(process.number(), parse_stat(process.command("show stat -1 4 -1").value_or("")));
+    counting_.adopt(process.number(), parse_stat(process.command("show stat -1 6 -1").value_or("")));
     if (auto log = RequestLog::open(options_.run_directory, process.number())) logs_.emplace(process.number(), std::move(*log));
   };
   adopt_counts(*process_);
@@ -70,7 +70,7 @@ void Haproxy::adopt() {
     retire(std::move(old));
   }
   generation_ = process_->generation();
-  auto stats = parse_stat(process_->command("show stat -1 4 -1").value_or(""));
+  auto stats = parse_stat(process_->command("show stat -1 6 -1").value_or(""));
   for (const auto& stat : stats) {  // of each backend, all sN come before all oN
     bool open = stat.server.starts_with("o");
     if (!open && !stat.server.starts_with("s")) continue;
@@ -300,7 +300,7 @@ void Haproxy::remove_stale_files() const {
 Result<void> Haproxy::reload() {
   const auto& plan = plan_;
   auto began = Steady::now() - std::chrono::seconds(1);
-  if (running()) take_states(parse_stat(process_->command("show stat -1 4 -1").value_or("")));
+  if (running()) take_states(parse_stat(process_->command("show stat -1 6 -1").value_or("")));
   for (const auto& [name, content] : plan.files) TRY_VOID(write_file(options_.run_directory + "/" + name, content));
   for (const auto& [rule, split_text] : plan.splits) {
     auto before = splits_.find(rule);

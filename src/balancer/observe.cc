@@ -47,7 +47,7 @@ std::map<std::string, int> Haproxy::count_sessions(const std::vector<ServerStat>
   add(stats);
   sweep();
   for (const auto& process : replaced_)
-    if (auto answer = process->command("show stat -1 4 -1")) {
+    if (auto answer = process->command("show stat -1 6 -1")) {
       auto old = parse_stat(*answer);
       add(old);
       counting_.take(process->number(), old);
@@ -147,7 +147,7 @@ Result<std::vector<ServerStat>> Haproxy::ask_servers(int interrupt) {
   bool all = std::ranges::any_of(plan_.backends, [&](const Backend& backend) {
     return backend.sticky && std::ranges::any_of(tables_[backend.name].slots, &Slot::draining);
   });
-  TRY(auto csv, process_->command(all ? "show stat -1 4 -1" : "show stat -1 4 -1 no-maint", interrupt));
+  TRY(auto csv, process_->command(all ? "show stat -1 6 -1" : "show stat -1 6 -1 no-maint", interrupt));
   return parse_stat(csv);
 }
 

@@ -95,7 +95,7 @@ void Meter::measure_group(const model::TargetGroup& group, const balancer::Count
   add_counters(group.scope, kBalancers, {of_balancer, of_group}, counters);
   add_counters(group.scope, kBalancers, {of_balancer}, counters);
   // What the load balancer answered by itself, because no target did.
-  add(group.scope, {kBalancers, "HTTPCode_ELB_5XX_Count", {of_balancer}}, "Count", ones(counters.connection_errors + counters.response_errors));
+  add(group.scope, {kBalancers, "HTTPCode_ELB_5XX_Count", {of_balancer}}, "Count", ones(counters.refused));
 }
 
 // The same by the revision whose tasks answered, also where two of them share a target group.

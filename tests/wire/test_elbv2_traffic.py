@@ -2,6 +2,7 @@
 `instance` targets (machines that Watari does not run)."""
 
 import concurrent.futures
+import datetime
 import json
 import pathlib
 import shlex
@@ -441,7 +442,7 @@ def test_access_logs_go_to_a_log_group(world, server):
     assert [line[8] for line in found[:3]] == ["200", "404", "500"]
 
 
-def test_errors_are_albs_and_the_access_log_agrees(world, server):
+def test_errors_are_albs_and_the_access_log_and_metrics_agree(world, server):
     refuses, slow, full = free_port(), world.backend("slow"), socket.socket()
     full.bind(("127.0.0.1", 0))
     full.listen(0)
@@ -479,3 +480,15 @@ def test_errors_are_albs_and_the_access_log_agrees(world, server):
     assert {path: logged()[path] for path in asked} == {path: (str(status), "-") for path, status in asked.items()}
     for one in (full, *waiting):
         one.close()
+    # Also a request that found no target is an error of the load balancer.
+    watch = server.client("cloudwatch")
+
+    def metric(name):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        query = {"Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": [
+            {"Name": "LoadBalancer", "Value": balancer["LoadBalancerArn"].split(":loadbalancer/")[1]}]}, "Period": 3600, "Stat": "Sum"}
+        return sum(watch.get_metric_data(MetricDataQueries=[{"Id": "m", "MetricStat": query}], StartTime=now - datetime.timedelta(hours=2),
+                                         EndTime=now + datetime.timedelta(hours=1))["MetricDataResults"][0]["Values"])
+
+    wait(lambda: metric("HTTPCode_ELB_5XX_Count") == len(lines()), told=lambda: (metric("HTTPCode_ELB_5XX_Count"), len(lines())))
+    assert metric("HTTPCode_Target_5XX_Count") == 0
