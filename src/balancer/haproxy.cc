@@ -14,8 +14,6 @@ namespace watari::balancer {
 
 namespace {
 
-constexpr std::size_t kCommandBytes = 8192;  // HAProxy reads a line of commands into one buffer (16 KiB)
-
 std::string address_of(const model::Target& target) { return fmt::format("{}:{}", target.address, target.port); }
 
 std::string server(const std::string& backend, char kind, std::size_t index) { return fmt::format("{}/{}{}", backend, kind, index + 1); }
@@ -209,15 +207,8 @@ Result<void> Haproxy::write_split(const std::string& rule, const std::string& sp
 }
 
 Result<void> Haproxy::order_all(const std::vector<std::string>& commands) {
-  std::string batch;
-  for (const auto& command : commands) {
-    if (!batch.empty() && batch.size() + command.size() > kCommandBytes) {
-      TRY_VOID(order(batch));
-      batch.clear();
-    }
-    batch += (batch.empty() ? "" : "; ") + command;
-  }
-  return batch.empty() ? Result<void>{} : order(batch);
+  for (const auto& batch : batches(commands)) TRY_VOID(order(batch));
+  return {};
 }
 
 // HAProxy counts the versions of a map: what it answered once need not be asked again.

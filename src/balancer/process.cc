@@ -179,12 +179,19 @@ std::string Process::generation() const {
 }
 
 Result<void> Process::retire(const std::vector<int>& ports) {
-  for (int port : ports)
-    TRY_VOID(command(fmt::format("set server relay-{0}/next state ready; shutdown frontend port-{0}", port)));
+  std::vector<std::string> commands;
+  for (int port : ports) commands.push_back(fmt::format("set server relay-{0}/next state ready; shutdown frontend port-{0}", port));
+  farewell_ = batches(commands);
+  return bid_farewell();
+}
+
+Result<void> Process::bid_farewell() {
+  for (; !farewell_.empty(); farewell_.pop_back()) TRY_VOID(command(farewell_.back()));
   return {};
 }
 
-bool Process::idle() const {
+bool Process::idle() {
+  if (!bid_farewell()) return ended();
   auto stats = command("show stat -1 1 -1");  // frontends
   if (!stats) return ended();
   for (const auto& stat : parse_stat(*stats))

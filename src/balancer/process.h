@@ -37,7 +37,7 @@ class Process {
 
   // It is no longer the newest: stops listening; requests on its connections are relayed and the connections closed.
   Result<void> retire(const std::vector<int>& ports);
-  bool idle() const;  // retired and without a client's connection
+  bool idle();  // retired and without a client's connection; retires it, as far as that failed
   void terminate();   // ends it at once, and waits for that up to two seconds
   // Files that it leaves behind.
   void remove_files();
@@ -46,8 +46,11 @@ class Process {
   Process(std::string directory, int number, int pidfd) : directory_(std::move(directory)), number_(number), pidfd_(pidfd) {}
   static std::unique_ptr<Process> open(const std::string& directory, int number);
 
+  Result<void> bid_farewell();
+
   std::string directory_;
   int number_, pidfd_;
+  std::vector<std::string> farewell_;  // commands that are still to be given
 };
 
 // Replaces the file in one step.

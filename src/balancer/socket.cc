@@ -16,6 +16,7 @@ namespace watari::balancer {
 namespace {
 
 constexpr int kTimeoutMs = 2000;
+constexpr std::size_t kLineBytes = 8192;  // HAProxy reads a line of commands into one buffer (16 KiB)
 
 struct Fd {
   int value;
@@ -80,6 +81,15 @@ Result<std::string> command(const std::string& path, const std::string& text, in
     if (n == 0) return answer;
     answer.append(buffer, static_cast<std::size_t>(n));
   }
+}
+
+std::vector<std::string> batches(const std::vector<std::string>& commands) {
+  std::vector<std::string> lines;
+  for (const auto& command : commands) {
+    if (lines.empty() || lines.back().size() + command.size() > kLineBytes) lines.push_back(command);
+    else lines.back() += "; " + command;
+  }
+  return lines;
 }
 
 std::vector<ServerStat> parse_stat(const std::string& csv) {

@@ -14,6 +14,9 @@ namespace watari::balancer {
 // readable before that.
 Result<std::string> command(const std::string& socket_path, const std::string& text, int interrupt = -1);
 
+// Commands joined to lines, as few as HAProxy's buffer allows.
+std::vector<std::string> batches(const std::vector<std::string>& commands);
+
 // One server's line of `show stat`.
 struct ServerStat {
   std::string backend, server, address;

@@ -2,11 +2,16 @@
 
 #include <nftables/libnftables.h>
 
+#include <linux/close_range.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 #include "base/strings.h"
+#include "sys/fd.h"
 
 namespace watari::sys {
 
@@ -16,10 +21,7 @@ struct Free {
   void operator()(nft_ctx* context) const { nft_ctx_free(context); }
 };
 
-Result<std::string> run(const std::string& script) {
-  // libnftables keeps parser state in globals; commands take milliseconds.
-  static std::mutex mutex;
-  std::lock_guard lock(mutex);
+Result<std::string> run_here(const std::string& script) {
   std::unique_ptr<nft_ctx, Free> context(nft_ctx_new(NFT_CTX_DEFAULT));
   if (!context) return fail(Code::Unavailable, "no netfilter socket: is nf_tables in the kernel, and CAP_NET_ADMIN given?");
   nft_ctx_buffer_output(context.get());
@@ -30,6 +32,20 @@ Result<std::string> run(const std::string& script) {
     return fail(code, "nftables: {}", trim(nft_ctx_get_error_buffer(context.get())));
   }
   return std::string(nft_ctx_get_output_buffer(context.get()));
+}
+
+// libnftables waits with select(), which ends the program when its socket gets a number above 1023: a thread with a descriptor table of
+// its own, and nothing in it, has low ones however many sockets the process holds. It is in the namespace of the caller.
+Result<std::string> run(const std::string& script) {
+  // It keeps parser state in globals; commands take milliseconds.
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  Result<std::string> result;
+  std::thread([&] {
+    if (::close_range(3, ~0U, CLOSE_RANGE_UNSHARE) != 0) result = fail_errno("have a descriptor table of its own");
+    else result = run_here(script);
+  }).join();
+  return result;
 }
 
 }  // namespace

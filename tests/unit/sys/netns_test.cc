@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 
@@ -112,6 +114,28 @@ TEST_F(Netns, ChangesTheFirewallAsOneTransaction) {
     EXPECT_NE(text.find("10.0.0.1"), std::string::npos);
     return {};
   });
+  ASSERT_TRUE(work) << work.error().message;
+}
+
+TEST_F(Netns, ChangesTheFirewallHoweverManyDescriptorsAreOpen) {
+  ASSERT_TRUE(create_netns(name("a")));
+  auto a = open_netns(name("a"));
+  rlimit before{}, many{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  many = {std::min<rlim_t>(before.rlim_max, 2048), before.rlim_max};
+  if (many.rlim_cur < 1100) GTEST_SKIP() << "SKIPPED: may not open 1,100 files";
+  ::setrlimit(RLIMIT_NOFILE, &many);
+  std::vector<Fd> open;
+  for (int i = 0; i < 1100; ++i) open.emplace_back(::dup(a->get()));
+  EXPECT_GT(open.back().get(), 1023);
+  auto work = run_in_netns(*a, []() -> Result<void> {
+    TRY_VOID(run_nft("table inet t { set s { type ipv4_addr; }; }"));
+    TRY(auto text, list_nft("table inet t"));
+    EXPECT_NE(text.find("set s"), std::string::npos);
+    return {};
+  });
+  open.clear();
+  ::setrlimit(RLIMIT_NOFILE, &before);
   ASSERT_TRUE(work) << work.error().message;
 }
 
