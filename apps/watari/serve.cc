@@ -30,6 +30,7 @@
 #include "net/server.h"
 #include "net/tls.h"
 #include "oci/image_store.h"
+#include "oci/reference.h"
 #include "registry/lifecycle.h"
 #include "registry/registry.h"
 #include "vault/vault.h"
@@ -49,6 +50,7 @@ struct Options {
   double time_scale = 1;
   std::int64_t images_unused_hours = 7 * 24;
   std::int64_t images_min_free = 10;  // per cent
+  std::vector<std::string> registry_mirrors;  // REGISTRY=HOST[:PORT][/PREFIX]
   bool stop_all = false;
   bool verbose = false;
 };
@@ -96,7 +98,10 @@ class Host {
   ~Host() { quiet(); }
 
  private:
-  Result<void> check() { return check_host(options_.root); }
+  Result<void> check() {
+    for (const auto& mirror : options_.registry_mirrors) TRY_VOID(registry::add_mirror(mirrors_, mirror));
+    return check_host(options_.root);
+  }
 
   Result<void> open_root() {
     TRY(root_, Root::open(options_.root));
@@ -181,8 +186,10 @@ class Host {
     const bool full = !unknown && space.available < space.capacity / 100 * static_cast<std::uintmax_t>(options_.images_min_free);
     if (!full && options_.images_unused_hours == 0) return;
     oci::PruneRequest request{.grace = Seconds(full ? 3600 : options_.images_unused_hours * 3600)};
-    for (const auto& reference : loop_.call([this] { return control::images_in_use(control_->state()); }))
+    for (const auto& reference : loop_.call([this] { return control::images_in_use(control_->state()); })) {
+      if (auto name = oci::parse_reference(reference); name && !name->digest.empty()) request.keep.push_back(name->digest);  // of an index, perhaps
       if (auto image = images_->resolve(reference)) request.keep.push_back(image->digest);
+    }
     auto pruned = images_->prune(request, clock_.now());
     if (!pruned) log::warn("prune images: {}", pruned.error().message);
     else if (pruned->bytes > 0)
@@ -263,7 +270,7 @@ class Host {
       const auto colon = login->find(':');
       return std::pair(login->substr(0, colon), colon == login->npos ? "" : login->substr(colon + 1));
     };
-    TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of, login_of, user.arn, user.account}));
+    TRY(registry_, registry::Registry::open({*images_, root_->path / "images/uploads", clock_, secret_of, login_of, user.arn, user.account, mirrors_}));
     platform_.registry = registry_.get();
     sweep_images();
     server_->route_stream("/v2", registry_->handler());
@@ -321,6 +328,7 @@ class Host {
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<balancer::Balancer> balancer_;
   std::optional<aws::Credentials> credentials_;
+  registry::Mirrors mirrors_;
   std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<net::Authority> authority_;
   std::unique_ptr<net::Server> server_;
@@ -370,6 +378,14 @@ void add_serve(CLI::App& app, cli::Run& run) {
   verb->add_option("--images-min-free", options->images_min_free, "Per cent of the disk that shall be free; below, all images that nothing needs are pruned")
       ->check(CLI::Range(0, 90))
       ->capture_default_str();
+  verb->add_option("--registry-mirror", options->registry_mirrors,
+                   "REGISTRY=HOST[:PORT][/PREFIX]: where images of that registry are asked for first; give it again for more, which are tried in this order")
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) {
+        registry::Mirrors ignored;
+        auto added = registry::add_mirror(ignored, text);
+        return added ? std::string() : added.error().message;
+      });
   verb->add_option("--time-scale", options->time_scale, "Divide the waits of deployments by this, for rehearsals")
       ->check(CLI::Range(1.0, 100000.0))
       ->capture_default_str();

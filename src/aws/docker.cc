@@ -278,8 +278,9 @@ class DockerCall {
       digest = image.digest;
     } else {
       TRY(auto remote, remote_of(name, registry_login()));
+      registry::Sources from(std::move(remote));
       registry::Progress progress;
-      TRY(digest, registry::pull_image(images_, *remote, reference.repository, reference.tag, progress));
+      TRY(digest, registry::pull_image(images_, from, reference.repository, reference.tag, {}, progress));
     }
     line(status("Digest: " + digest));
     return line(status("Status: Image is up to date for " + name));

@@ -1,12 +1,9 @@
 // watari images: what is in the image store; removing tags, collecting garbage.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <thread>
 
 #include "base/digest.h"
 #include "cli/options.h"
@@ -22,17 +19,9 @@ struct Options : Common {
   std::vector<std::string> names;
   std::int64_t older_than_hours = 24;
   bool dry_run = false;
-  std::string from, to, registry, user;
+  std::string from, to;
   bool provenance = false, sbom = false;
 };
-
-std::string size_text(std::int64_t bytes) {
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  double value = static_cast<double>(bytes) / 1000;
-  std::size_t unit = 0;
-  for (; value >= 1000 && unit < 3; ++unit) value /= 1000;
-  return fmt::format("{:.1f} {}B", value, "kMGT"[unit]);
-}
 
 Result<void> list(const Options& options) {
   TRY(auto client, options.connect());
@@ -118,54 +107,6 @@ Result<void> prune(const Options& options) {
   return {};
 }
 
-// Asks how far it is until it has ended.
-Result<Json> follow(Client& client, const std::string& id, bool quiet) {
-  const bool shown = !quiet && ::isatty(STDERR_FILENO);
-  while (true) {
-    TRY(auto state, client.call("watari", "GetTransfer", Json::object({{"transferId", id}})));
-    const auto& status = state["status"].as_string();
-    if (shown) fmt::print(stderr, "\r{} of {}   ", size_text(state["bytesDone"].as_int()), size_text(state["bytesTotal"].as_int()));
-    if (shown && status != "RUNNING") fmt::print(stderr, "\n");
-    if (status == "FAILED") return fail(Code::Unavailable, "{}", state["message"].as_string());
-    if (status == "DONE") return state;
-    std::this_thread::sleep_for(Millis(150));
-  }
-}
-
-Result<void> pull(const Options& options) {
-  TRY(auto client, options.connect());
-  auto request = Json::object({{"source", options.from}});
-  if (!options.to.empty()) request.set("target", options.to);
-  TRY(auto started, client.call("watari", "PullImage", std::move(request)));
-  TRY(auto ended, follow(client, started["transferId"].as_string(), options.json));
-  ended.set("image", started["image"]);
-  if (options.json) fmt::print("{}\n", ended.pretty());
-  else fmt::print("{}  {}\n", ended["digest"].as_string(), started["image"].as_string());
-  return {};
-}
-
-Result<void> push(const Options& options) {
-  TRY(auto client, options.connect());
-  TRY(auto started, client.call("watari", "PushImage", Json::object({{"image", options.from}, {"target", options.to}})));
-  TRY(auto ended, follow(client, started["transferId"].as_string(), options.json));
-  if (options.json) fmt::print("{}\n", ended.pretty());
-  else fmt::print("{}  {}\n", ended["digest"].as_string(), options.to);
-  return {};
-}
-
-// Kept as a secret parameter: sealed on the disk, readable by who may read parameters, and nowhere else.
-Result<void> login(const Options& options) {
-  TRY(auto client, options.connect());
-  std::string password;
-  std::getline(std::cin, password);
-  if (password.empty()) return fail(Code::InvalidArgument, "no password came on stdin: `echo \"$PASSWORD\" | watari images login {} --username {}`", options.registry, options.user);
-  auto name = "/watari/registries/" + options.registry;
-  std::ranges::replace(name, ':', '_');
-  TRY_VOID(client.call("ssm", "PutParameter", Json::object({{"Name", name}, {"Value", options.user + ":" + password}, {"Type", "SecureString"}, {"Overwrite", true}})));
-  fmt::print("stored as the parameter {} in {}\n", name, client.place().region);
-  return {};
-}
-
 // A file with a name appears whole or not at all.
 Result<void> export_caches(const Options& options) {
   TRY(auto client, options.connect());
@@ -233,26 +174,6 @@ void add_caches(CLI::App& verb, const std::shared_ptr<Options>& options, Run& ru
   in->callback([options, &run] { run = [options] { return finish(import_caches(*options)); }; });
 }
 
-void add_transfers(CLI::App& verb, const std::shared_ptr<Options>& options, Run& run) {
-  auto pull_verb = verb.add_subcommand("pull", "Fetch an image from another registry");
-  pull_verb->add_option("source", options->from, "REGISTRY/NAME:TAG")->required();
-  pull_verb->add_option("--as", options->to, "NAME:TAG here (default: as it was asked for)");
-  add_common(*pull_verb, *options);
-  pull_verb->callback([options, &run] { run = [options] { return finish(pull(*options)); }; });
-
-  auto push_verb = verb.add_subcommand("push", "Send an image to another registry");
-  push_verb->add_option("image", options->from, "NAME:TAG")->required();
-  push_verb->add_option("target", options->to, "REGISTRY/NAME:TAG")->required();
-  add_common(*push_verb, *options);
-  push_verb->callback([options, &run] { run = [options] { return finish(push(*options)); }; });
-
-  auto login_verb = verb.add_subcommand("login", "Store the login for another registry; the password comes from stdin");
-  login_verb->add_option("registry", options->registry, "REGISTRY, as images name it")->required();
-  login_verb->add_option("--username,-u", options->user, "User name")->required();
-  add_common(*login_verb, *options);
-  login_verb->callback([options, &run] { run = [options] { return finish(login(*options)); }; });
-}
-
 }  // namespace
 
 void add_images(CLI::App& app, Run& run) {
@@ -260,7 +181,7 @@ void add_images(CLI::App& app, Run& run) {
   auto verb = app.add_subcommand("images", "The images that are here");
   verb->require_subcommand(0, 1);
   verb->footer("Examples:\n  watari images\n  watari images rm web:old\n  watari images prune --dry-run\n  watari images prune --older-than 1\n"
-               "  watari images pull registry.example.com/team/web:1\n  watari images push web:1 registry.example.com/team/web:1\n"
+               "  watari images pull registry.example.com/team/web:1\n  watari images push web:1 registry.example.com/team/web:1 --compress zstd\n"
                "Images come by `watari build`, `watari base build`, or a push:\n  docker push 127.0.0.1:4566/web:1");
   add_common(*verb, *options);
   verb->callback([options, verb, &run] {
@@ -274,7 +195,7 @@ void add_images(CLI::App& app, Run& run) {
   add_common(*inspect_verb, *options);
   inspect_verb->callback([options, &run] { run = [options] { return finish(inspect(*options)); }; });
 
-  add_transfers(*verb, options, run);
+  add_image_transfers(*verb, run);
   add_caches(*verb, options, run);
 
   auto rm_verb = verb->add_subcommand("rm", "Remove tags");

@@ -73,4 +73,12 @@ std::string clock_time(double time) {
 bool is_terminal_input() { return ::isatty(STDIN_FILENO) == 1; }
 bool is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
 
+std::string size_text(std::int64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / 1000;
+  std::size_t unit = 0;
+  for (; value >= 1000 && unit < 3; ++unit) value /= 1000;
+  return fmt::format("{:.1f} {}B", value, "kMGT"[unit]);
+}
+
 }  // namespace watari::cli

@@ -29,4 +29,7 @@ std::string clock_time(double time);    // 17:04:33, local time
 bool is_terminal();                     // stdout
 bool is_terminal_input();               // stdin
 
+// "900 B", "12.3 MB"
+std::string size_text(std::int64_t bytes);
+
 }  // namespace watari::cli

@@ -23,6 +23,7 @@ void add_build(CLI::App& app, Run& run);
 void add_base(CLI::App& app, Run& run);
 void add_exec(CLI::App& app, Run& run);
 void add_images(CLI::App& app, Run& run);
+void add_image_transfers(CLI::App& images, Run& run);  // below the verb images
 void add_status(CLI::App& app, Run& run);
 void add_logs(CLI::App& app, Run& run);
 void add_function(CLI::App& app, Run& run);

@@ -20,8 +20,8 @@ std::string login_parameter(const std::string& host) {
   return name;
 }
 
-Result<std::unique_ptr<PullThrough>> PullThrough::open(std::filesystem::path file, oci::ImageStore& images, const Clock& clock, LoginOf login_of) {
-  std::unique_ptr<PullThrough> out(new PullThrough(std::move(file), images, clock, std::move(login_of)));
+Result<std::unique_ptr<PullThrough>> PullThrough::open(std::filesystem::path file, oci::ImageStore& images, const Clock& clock, LoginOf login_of, Mirrors mirrors) {
+  std::unique_ptr<PullThrough> out(new PullThrough(std::move(file), images, clock, std::move(login_of), std::move(mirrors)));
   if (!std::filesystem::exists(out->file_)) return out;
   TRY(auto text, sys::read_file(out->file_));
   TRY(auto json, codec::parse_json(text));
@@ -84,17 +84,27 @@ bool PullThrough::is_fresh(const std::string& repository, const std::string& ref
   return found != compared_.end() && clock_.now() - found->second < kCompareAgain;
 }
 
-Result<std::unique_ptr<Remote>> PullThrough::connect(const PullThroughRule& rule, std::string repository, std::string reference) const {
-  TRY(auto login, login_of_(rule.region, rule.upstream));
+Result<Sources> PullThrough::sources(const RemoteName& name, const std::string& region) const {
+  return sources_of(name, mirrors_, [&](const std::string& host) -> Result<RemoteOptions> {
+    TRY(auto login, login_of_(region, host));
+    // People know docker's registry by another name than the one that is connected to.
+    if (login.first.empty() && host == "registry-1.docker.io") {
+      TRY(login, login_of_(region, "docker.io"));
+    }
+    return RemoteOptions{.user = login.first, .password = login.second};
+  });
+}
+
+Result<Sources> PullThrough::connect(const PullThroughRule& rule, std::string repository, std::string reference) const {
   auto host = rule.upstream == "docker.io" ? "registry-1.docker.io" : rule.upstream;
-  return std::make_unique<Remote>(RemoteName{std::move(host), std::move(repository), std::move(reference)},
-                                  RemoteOptions{.user = login.first, .password = login.second});
+  return sources({std::move(host), std::move(repository), std::move(reference)}, rule.region);
 }
 
 Result<void> PullThrough::validate(const PullThroughRule& rule) const {
-  TRY(auto remote, connect(rule, "watari/validate", "latest"));
-  TRY(auto answer, remote->request("GET", "/v2/", {}, {}));
-  if (answer.status != 200) return fail(remote->refusal("validate", answer));
+  TRY(auto found, connect(rule, "watari/validate", "latest"));
+  auto& upstream = found.registry();
+  TRY(auto answer, upstream.request("GET", "/v2/", {}, {}));
+  if (answer.status != 200) return fail(upstream.refusal("validate", answer));
   return {};
 }
 
@@ -118,8 +128,8 @@ Result<void> PullThrough::refresh(const std::string& repository, const std::stri
   auto fetched = [&]() -> Result<void> {
     if (is_fresh(repository, reference)) return {};  // another request has fetched it meanwhile
     auto rest = repository.substr(rule->prefix.size() + 1);
-    TRY(auto remote, connect(*rule, rule->upstream_prefix.empty() ? rest : rule->upstream_prefix + "/" + rest, reference));
-    TRY_VOID(pull_image(images_, *remote, repository, oci::valid_digest(reference) ? "" : reference, *progress));
+    TRY(auto from, connect(*rule, rule->upstream_prefix.empty() ? rest : rule->upstream_prefix + "/" + rest, reference));
+    TRY_VOID(pull_image(images_, from, repository, oci::valid_digest(reference) ? "" : reference, {Platforms::OwnIfAny}, *progress));
     log::info("{}:{} has come from {}", repository, reference, rule->upstream);
     return {};
   }();

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fields.h"
 #include "oci/image_store.h"
+#include "registry/mirrors.h"
 #include "registry/remote.h"
 #include "registry/transfer.h"
 
@@ -38,13 +39,16 @@ class PullThrough {
   using LoginOf = std::function<Result<std::pair<std::string, std::string>>(const std::string& region, const std::string& host)>;
 
   // `file` holds the rules (JSON); it need not be there.
-  static Result<std::unique_ptr<PullThrough>> open(std::filesystem::path file, oci::ImageStore& images, const Clock& clock, LoginOf login_of);
+  static Result<std::unique_ptr<PullThrough>> open(std::filesystem::path file, oci::ImageStore& images, const Clock& clock, LoginOf login_of, Mirrors mirrors);
 
   std::vector<PullThroughRule> rules() const;  // by prefix
   Result<void> add(PullThroughRule rule);      // AlreadyExists; InvalidArgument for an upstream that is no registry
   Result<PullThroughRule> remove(const std::string& prefix);
   // Does the upstream let its login in?
   Result<void> validate(const PullThroughRule& rule) const;
+
+  // With the login that the region keeps for each.
+  Result<Sources> sources(const RemoteName& name, const std::string& region) const;
 
   // Before a manifest is looked up: fetches it with its blobs when a rule covers the repository and it is not here, or is a tag that was
   // last compared a day ago. The error of a fetch whose image is here is only logged: what is here is served then.
@@ -53,17 +57,18 @@ class PullThrough {
   void cancel();
 
  private:
-  PullThrough(std::filesystem::path file, oci::ImageStore& images, const Clock& clock, LoginOf login_of)
-      : file_(std::move(file)), images_(images), clock_(clock), login_of_(std::move(login_of)) {}
+  PullThrough(std::filesystem::path file, oci::ImageStore& images, const Clock& clock, LoginOf login_of, Mirrors mirrors)
+      : file_(std::move(file)), images_(images), clock_(clock), login_of_(std::move(login_of)), mirrors_(std::move(mirrors)) {}
   std::optional<PullThroughRule> rule_for(const std::string& repository) const;
   bool is_fresh(const std::string& repository, const std::string& reference) const;
-  Result<std::unique_ptr<Remote>> connect(const PullThroughRule& rule, std::string repository, std::string reference) const;
+  Result<Sources> connect(const PullThroughRule& rule, std::string repository, std::string reference) const;
   Result<void> write(const std::vector<PullThroughRule>& rules) const;
 
   std::filesystem::path file_;
   oci::ImageStore& images_;
   const Clock& clock_;
   LoginOf login_of_;
+  Mirrors mirrors_;
   mutable std::mutex mutex_;
   std::vector<PullThroughRule> rules_;
   std::map<std::string, Time> compared_;  // "repository:tag"; forgotten in a restart

@@ -20,6 +20,7 @@ class RegistryImpl final : public Registry {
     };
   }
 
+  Result<Sources> sources(const RemoteName& name, const std::string& region) override { return pull_through_->sources(name, region); }
   Uploads& uploads() override { return uploads_; }
   PullThrough& pull_through() override { return *pull_through_; }
   Transfers& transfers() override { return transfers_; }
@@ -37,7 +38,7 @@ Result<std::unique_ptr<Registry>> Registry::open(Options options) {
   std::error_code error;
   std::filesystem::create_directories(options.uploads, error);
   if (error) return fail(Code::Internal, "mkdir {}: {}", options.uploads.string(), error.message());
-  TRY(auto through, PullThrough::open(options.uploads.parent_path() / "pull-through.json", options.images, options.clock, options.login_of));
+  TRY(auto through, PullThrough::open(options.uploads.parent_path() / "pull-through.json", options.images, options.clock, options.login_of, options.mirrors));
   auto registry = std::make_unique<RegistryImpl>(std::move(options), std::move(through));
   registry->expire();
   return registry;

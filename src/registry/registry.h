@@ -29,6 +29,7 @@ struct Options {
   std::function<std::optional<std::string>(std::string_view access_key)> secret_of;
   PullThrough::LoginOf login_of;  // for other registries
   std::string principal, account;  // of the user behind every key, for repository policies
+  Mirrors mirrors;  // of other registries
 };
 
 class Registry {
@@ -38,6 +39,8 @@ class Registry {
   virtual ~Registry() = default;
   // Valid as long as this object lives.
   virtual net::StreamHandler handler() = 0;
+  // Where an image of another registry can come from, with the logins that the region keeps.
+  virtual Result<Sources> sources(const RemoteName& name, const std::string& region) = 0;
   virtual PullThrough& pull_through() = 0;
   virtual Transfers& transfers() = 0;  // pulls from and pushes to other registries
   virtual Uploads& uploads() = 0;  // blobs on their way in, also those that come by ECR's API

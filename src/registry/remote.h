@@ -40,6 +40,9 @@ class Remote {
   // Once, without repeating: for bodies that cannot be sent twice.
   Result<net::Response> once(const std::string& method, const std::string& path, net::Headers headers, net::FetchOptions options);
 
+  // Answers a challenge (WWW-Authenticate of a 401); the requests after it carry what came of it.
+  Result<void> log_in(std::string_view challenge, bool push);
+
   const RemoteName& name() const { return name_; }
   const RemoteOptions& options() const { return options_; }
   // What a status means that the caller cannot go on with.
@@ -48,7 +51,6 @@ class Remote {
 
  private:
   std::string url_of(const std::string& path) const;
-  Result<void> log_in(std::string_view challenge, bool push);
   Result<std::string> fetch_token(std::string_view challenge, bool push) const;
 
   RemoteName name_;

@@ -27,8 +27,10 @@ std::set<std::string> digests_in_use(Call& call, const oci::ImageStore& images) 
   std::set<std::string> out;
   if (!call.platform.control) return out;
   const auto references = call.platform.control_loop.call([&] { return control::images_in_use(call.platform.control->state()); });
-  for (const auto& reference : references)
+  for (const auto& reference : references) {
+    if (auto name = oci::parse_reference(reference); name && !name->digest.empty()) out.insert(name->digest);  // of an index, perhaps
     if (auto image = images.resolve(reference)) out.insert(image->digest);
+  }
   return out;
 }
 

@@ -1,43 +1,58 @@
 // Images from and to other registries.
-#include "async/loop.h"
+#include "aws/gen/watari/compress_image.h"
 #include "aws/gen/watari/get_transfer.h"
 #include "aws/gen/watari/pull_image.h"
 #include "aws/gen/watari/push_image.h"
+#include "oci/compress_image.h"
 #include "oci/image_store.h"
 #include "oci/reference.h"
 #include "registry/registry.h"
 #include "registry/remote.h"
-#include "vault/vault.h"
 
 namespace watari::aws::watari {
 
 namespace {
 
-Result<registry::Transfers*> transfers_of(Call& call) {
-  if (call.platform.registry) return &call.platform.registry->transfers();
+Result<registry::Registry*> registry_of(Call& call) {
+  if (call.platform.registry) return call.platform.registry;
   return fail(Code::Unavailable, "this server was started without its registry");
 }
 
-// The login that `watari images login` has stored: a parameter "user:password" named after the registry. Without one, nobody.
-Result<registry::RemoteOptions> options_for(Call& call, const std::string& host) {
-  registry::RemoteOptions out;
-  auto* vault = call.platform.vault;
-  if (!vault) return out;
-  const auto name = registry::login_parameter(host);
-  auto secret = call.platform.control_loop.call([&] { return vault->read_secret(call.scope, name); });
-  if (!secret && secret.error().reason == "ParameterNotFound") return out;
-  if (!secret) return fail(std::move(secret).error());
-  const auto colon = secret->find(':');
-  if (colon == secret->npos) return error("ValidationException", "the parameter {} is not USER:PASSWORD; `watari images login {}` stores it", name, host);
-  out.user = secret->substr(0, colon);
-  out.password = secret->substr(colon + 1);
-  return out;
+// The login for it is the one that `watari images login` has stored in the caller's region.
+Result<registry::Sources> connect(Call& call, const std::string& text) {
+  TRY(auto* registry, registry_of(call));
+  TRY(auto name, registry::parse_remote(text));
+  return registry->sources(name, call.scope.region);
 }
 
-Result<std::shared_ptr<registry::Remote>> connect(Call& call, const std::string& text) {
-  TRY(auto name, registry::parse_remote(text));
-  TRY(auto options, options_for(call, name.host));
-  return std::make_shared<registry::Remote>(std::move(name), std::move(options));
+Result<codec::Compression> compression_of(const std::optional<std::string>& name) {
+  if (!name) return codec::Compression::None;
+  if (*name == "zstd") return codec::Compression::Zstd;
+  if (*name == "gzip") return codec::Compression::Gzip;
+  return error("ValidationException", "compression must be zstd or gzip, not {}", *name);
+}
+
+struct Local {
+  std::string repository, digest;
+};
+
+Result<Local> find_local(Call& call, const std::string& image) {
+  TRY(auto name, oci::parse_reference(image));
+  auto& repositories = call.platform.images->repositories();
+  auto digest = name.digest.empty() ? repositories.tagged(name.repository, name.tag) : Result<std::string>(name.digest);
+  const bool here = digest && (name.repository.empty() ? call.platform.images->content().size(*digest).has_value() : repositories.manifest(name.repository, *digest).has_value());
+  if (!here)
+    return error("ResourceNotFoundException", "there is no image {} here; `watari images` lists them", image);
+  return Local{std::move(name.repository), *std::move(digest)};
+}
+
+Result<std::string> compress(oci::ImageStore& images, const Local& image, codec::Compression how, registry::Progress& progress) {
+  if (image.repository.empty()) return fail(Code::InvalidArgument, "name the image with its repository, as NAME@{}", image.digest);
+  return oci::compress_image(images, image.repository, image.digest, how, [&](std::int64_t bytes) {
+    progress.bytes_total += bytes;
+    progress.bytes_done += bytes;
+    return !progress.cancelled;
+  });
 }
 
 // What a pulled image is called here: as it was asked for, so that task definitions and FROM lines find it by the same name; a registry with a
@@ -52,38 +67,59 @@ Result<oci::Reference> local_name(const PullImageRequest& request, const registr
 }  // namespace
 
 Result<PullImageResponse> pull_image(Call& call, const PullImageRequest& request) {
-  TRY(auto* transfers, transfers_of(call));
-  TRY(auto remote, connect(call, request.source));
-  TRY(auto name, local_name(request, remote->name()));
+  TRY(auto* registry, registry_of(call));
+  TRY(auto from, connect(call, request.source));
+  TRY(auto name, local_name(request, from.registry().name()));
   auto* images = call.platform.images;
-  auto started = transfers->start([images, remote, name](registry::Progress& progress) { return registry::pull_image(*images, *remote, name.repository, name.tag, progress); });
-  if (!started) return fail(std::move(started).error());
+  const registry::PullOptions options{request.allPlatforms.value_or(false) ? registry::Platforms::All : registry::Platforms::Own};
+  TRY(auto id, registry->transfers().start([images, from, name, options](registry::Progress& progress) mutable {
+    return registry::pull_image(*images, from, name.repository, name.tag, options, progress);
+  }));
   PullImageResponse out;
-  out.transferId = *started;
+  out.transferId = id;
   out.image = name.repository + (name.tag.empty() ? "@" + name.digest : ":" + name.tag);
   return out;
 }
 
 Result<PushImageResponse> push_image(Call& call, const PushImageRequest& request) {
-  TRY(auto* transfers, transfers_of(call));
-  TRY(auto remote, connect(call, request.target));
-  TRY(auto name, oci::parse_reference(request.image));
+  TRY(auto* registry, registry_of(call));
+  TRY(auto to, connect(call, request.target));
+  TRY(auto image, find_local(call, request.image));
+  TRY(auto how, compression_of(request.compression));
   auto* images = call.platform.images;
-  auto digest = name.digest.empty() ? images->repositories().tagged(name.repository, name.tag) : Result<std::string>(name.digest);
-  if (!digest) return error("ResourceNotFoundException", "there is no image {} here; `watari images` lists them", request.image);
-  auto started = transfers->start([images, remote, repository = name.repository, digest = *digest](registry::Progress& progress) -> Result<std::string> {
-    TRY_VOID(registry::push_image(*images, repository, digest, *remote, progress));
-    return digest;
-  });
-  if (!started) return fail(std::move(started).error());
+  TRY(auto id, registry->transfers().start([images, to, image, how](registry::Progress& progress) mutable -> Result<std::string> {
+    if (how != codec::Compression::None) {
+      TRY(image.digest, compress(*images, image, how, progress));
+    }
+    TRY_VOID(registry::push_image(*images, image.repository, image.digest, to.registry(), progress));
+    return image.digest;
+  }));
   PushImageResponse out;
-  out.transferId = *started;
+  out.transferId = id;
+  return out;
+}
+
+Result<CompressImageResponse> compress_image(Call& call, const CompressImageRequest& request) {
+  TRY(auto* registry, registry_of(call));
+  TRY(auto image, find_local(call, request.image));
+  TRY(auto how, compression_of(request.compression));
+  if (how == codec::Compression::None) how = codec::Compression::Zstd;
+  TRY(auto name, oci::parse_reference(request.target));
+  if (name.tag.empty()) return error("ValidationException", "{} must be a name and a tag", request.target);
+  auto* images = call.platform.images;
+  TRY(auto id, registry->transfers().start([images, image, name, how](registry::Progress& progress) -> Result<std::string> {
+    TRY(auto digest, compress(*images, image, how, progress));
+    TRY_VOID(images->tag(name.repository, name.tag, digest));
+    return digest;
+  }));
+  CompressImageResponse out;
+  out.transferId = id;
   return out;
 }
 
 Result<GetTransferResponse> get_transfer(Call& call, const GetTransferRequest& request) {
-  TRY(auto* transfers, transfers_of(call));
-  auto found = transfers->find(request.transferId);
+  TRY(auto* registry, registry_of(call));
+  auto found = registry->transfers().find(request.transferId);
   if (!found) return error("ResourceNotFoundException", "there is no transfer {}; the server may have been started again, then start it again", request.transferId);
   GetTransferResponse out;
   out.status = found->running ? "RUNNING" : found->result ? "DONE" : "FAILED";
