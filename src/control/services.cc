@@ -93,6 +93,13 @@ bool runs_whole(const State& state, const model::Service& service, const std::st
   return service.desired_count > 0 && count_running(state, service, revision, healthy) >= service.desired_count;
 }
 
+// Where neither a load balancer nor a container's health check looks at its tasks, that they run is all that can be known.
+bool is_checked(const State& state, const model::Service& service, const model::ServiceRevision& revision) {
+  if (!revision.load_balancers.empty()) return true;
+  const auto* definition = state.task_definitions.find(task_definition_key(service.scope, revision.family, revision.revision));
+  return definition && std::ranges::any_of(definition->containers, [](const auto& container) { return container.essential && container.health_check; });
+}
+
 // A way back that was not walked to its end, because the revision before does not run any more, has left all traffic where it was:
 // that is what the next deployment starts from. Else it would wait for the broken one for ever.
 void start_from_what_serves(const State& state, model::Service& service) {
@@ -105,14 +112,14 @@ void start_from_what_serves(const State& state, model::Service& service) {
 }
 
 // Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or runs whole
-// as the first of its service, is what the newer one starts from; it was a success when it had become healthy.
+// as the first of its service, is what the newer one starts from; that one was a success when it had become healthy.
 void supersede(State& state, model::Service& service, Time now) {
   for (auto& deployment : deployments_of(state, service)) {
     if (!in_progress(deployment.status)) continue;
     bool shifts = deployment.configuration.strategy != model::Strategy::Rolling;
     bool shifted = deployment.status == DeploymentStatus::InProgress &&
                    (deployment.source ? shifts && deployment.stage >= model::Stage::CleanUp
-                                      : runs_whole(state, service, deployment.target.id, true));
+                                      : runs_whole(state, service, deployment.target.id, is_checked(state, service, deployment.target)));
     // Only a hook or an alarm was waited for, and the revision before is gone; or there was none before.
     bool rolled = deployment.status == DeploymentStatus::InProgress &&
                   (!deployment.source || (!shifts && deployment.stage >= model::Stage::PostScaleUp)) &&
