@@ -172,6 +172,7 @@ class Host {
     constexpr Millis kEvery{10 * 60'000};
     pool_.post([this] {
       registry::expire_images(*images_, clock_.now());
+      registry_->uploads().expire();
       prune_images();
       // What a server that was killed had put aside and not erased yet.
       if (auto erased = engine::erase_volumes_aside(root_->path); !erased) log::warn("{}", erased.error().message);

@@ -80,11 +80,11 @@ bool Exchange::anonymous_allowed() const {
 // On this host, and no proxy in between that says so.
 bool Exchange::is_near() const { return is_loopback(request_.remote) && !request_.headers.find("x-forwarded-for") && !request_.headers.find("forwarded"); }
 
-// Everybody who gets here is the account's root user; the actions are those that clients of AWS's registry need.
+// Who gets here is the account's root user, or a role by the token that it was given; the actions are those that clients of AWS's registry need.
 // Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
 bool Exchange::denied_by_policy() {
   auto settings = images().repositories().settings(route_.repository);
-  if (!settings || settings->policy.empty()) return false;
+  if (!settings || settings->policy.empty() || judged_) return false;
   const auto action = [&]() -> std::string {
     switch (route_.endpoint) {
       case Endpoint::Tags: return "ListImages";
@@ -95,20 +95,24 @@ bool Exchange::denied_by_policy() {
       default: return is("PUT") ? "CompleteLayerUpload" : "UploadLayerPart";
     }
   }();
-  return denies(settings->policy, {"ecr:" + action, options_.principal, options_.account, request_.secure});
+  return denies(settings->policy, {"ecr:" + action, principal_, options_.account, request_.secure});
 }
 
 bool Exchange::authenticated() {
   const auto authorization = request_.headers.get("authorization");
-  if (auto token = query(std::string(kUrlToken)); !token.empty())
+  principal_ = options_.principal;
+  if (auto token = query(std::string(kUrlToken)); !token.empty()) {
+    judged_ = true;  // when the URL was handed out
     return (is("GET") || is("HEAD")) && url_token_matches(request_.path, token, options_.secret_of, options_.clock.now());
+  }
   if (authorization.empty()) return anonymous_allowed();
   std::string decoded;
   if (to_lower(authorization.substr(0, 6)) != "basic " || !base64_decode(trim(authorization.substr(6)), decoded)) return false;
   const auto colon = decoded.find(':');
   if (colon == decoded.npos) return false;
-  return password_matches(std::string_view(decoded).substr(0, colon), std::string_view(decoded).substr(colon + 1), options_.secret_of,
-                          options_.clock.now());
+  auto principal = principal_of(std::string_view(decoded).substr(0, colon), std::string_view(decoded).substr(colon + 1), options_.secret_of, options_.clock.now());
+  if (principal && !principal->empty()) principal_ = *std::move(principal);
+  return principal.has_value();
 }
 
 std::string Exchange::query(const std::string& name) const {

@@ -82,6 +82,8 @@ class Exchange {
   net::BodyReader& body_;
   net::ResponseWriter& writer_;
   Route route_;
+  std::string principal_;  // ARN of who asks, once authenticated() has found out
+  bool judged_ = false;    // a policy has been asked already
 };
 
 }  // namespace watari::registry

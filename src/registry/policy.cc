@@ -36,17 +36,31 @@ bool action_matches(const Json& patterns, const std::string& action) {
   return std::ranges::any_of(values(patterns), [&](const auto& pattern) { return wildcard_match(to_lower(pattern), to_lower(action)); });
 }
 
+// "arn:aws:sts::123456789012:assumed-role/deploy/session" -> "deploy"; empty for everybody else.
+std::string role_of(const PolicyRequest& request) {
+  const auto prefix = "arn:aws:sts::" + request.account + ":assumed-role/";
+  if (!request.principal.starts_with(prefix)) return {};
+  const auto rest = request.principal.substr(prefix.size());
+  return rest.substr(0, rest.find('/'));
+}
+
+// A role is named by its ARN, whose path a session's ARN does not tell; its sessions may be named, too.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
 bool principal_matches(const Json& principal, const PolicyRequest& request) {
   const auto names = principal.is_string() ? values(principal) : values(principal["AWS"]);
+  const auto account = "arn:aws:iam::" + request.account;
+  const auto role = role_of(request);
   return std::ranges::any_of(names, [&](const auto& name) {
-    return name == "*" || name == request.principal || name == request.account || name == "arn:aws:iam::" + request.account + ":root";
+    const bool its_role = !role.empty() && name.starts_with(account + ":role/") && name.ends_with("/" + role);
+    return name == "*" || name == request.principal || name == request.account || name == account + ":root" || its_role;
   });
 }
 
 // The keys that are known of every request.
 std::optional<std::string> condition_key(const std::string& key, const PolicyRequest& request) {
   const auto name = to_lower(key);
-  if (name == "aws:principalarn") return request.principal;
+  // Of a session the role's. Source: …/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
+  if (name == "aws:principalarn") return role_of(request).empty() ? request.principal : fmt::format("arn:aws:iam::{}:role/{}", request.account, role_of(request));
   if (name == "aws:principalaccount") return request.account;
   if (name == "aws:securetransport") return request.secure ? "true" : "false";
   return std::nullopt;

@@ -1,6 +1,6 @@
 #pragma once
-// Repository policies: who may do what with a repository. Pure. There is one user, the account's root, who may do everything that no
-// statement denies; so Allow statements are checked and change nothing, and Deny statements deny.
+// Repository policies: who may do what with a repository. Pure. The account's root, and everybody who has assumed one of its roles, may do everything that
+// no statement denies; so Allow statements are checked and change nothing, and Deny statements deny.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html,
 //         https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html
 #include <string>

@@ -12,8 +12,6 @@ class RegistryImpl final : public Registry {
   RegistryImpl(Options options, std::unique_ptr<PullThrough> pull_through)
       : options_(std::move(options)), uploads_(options_.uploads, options_.clock), pull_through_(std::move(pull_through)) {}
 
-  void expire() { uploads_.expire(Seconds(24 * 60 * 60)); }
-
   net::StreamHandler handler() override {
     return [this](const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer) {
       Exchange(options_, uploads_, *pull_through_, request, body, writer).run();
@@ -40,7 +38,7 @@ Result<std::unique_ptr<Registry>> Registry::open(Options options) {
   if (error) return fail(Code::Internal, "mkdir {}: {}", options.uploads.string(), error.message());
   TRY(auto through, PullThrough::open(options.uploads.parent_path() / "pull-through.json", options.images, options.clock, options.login_of, options.mirrors));
   auto registry = std::make_unique<RegistryImpl>(std::move(options), std::move(through));
-  registry->expire();
+  registry->uploads().expire();
   return registry;
 }
 

@@ -34,7 +34,7 @@ struct Options {
 
 class Registry {
  public:
-  // Removes uploads that nobody has touched for a day.
+  // Removes uploads that nobody has touched for a day; the owner repeats that from time to time (uploads().expire()).
   static Result<std::unique_ptr<Registry>> open(Options options);
   virtual ~Registry() = default;
   // Valid as long as this object lives.

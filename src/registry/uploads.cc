@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr Seconds kPatience{10};
+constexpr Seconds kBusyWait{10};
 
 auto system_error(std::string_view call, const fs::path& path) {
   return fail(errno == ENOSPC || errno == EDQUOT ? Code::ResourceExhausted : Code::Internal, "{} {}: {}", call, path.string(), std::strerror(errno));
@@ -35,7 +35,8 @@ void remove_directory(const fs::path& path) {
 
 }  // namespace
 
-void Uploads::expire(Seconds age) {
+int Uploads::expire(Seconds age) {
+  int removed = 0;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(root_, error)) {
     struct stat status{};
@@ -47,7 +48,9 @@ void Uploads::expire(Seconds age) {
     if (busy_.contains(id) || clock_.now() - touched < age) continue;
     hashes_.erase(id);
     remove_directory(entry.path());
+    ++removed;
   }
+  return removed;
 }
 
 Result<std::unique_ptr<Uploads::Session>> Uploads::start(const std::string& repository) {
@@ -71,7 +74,7 @@ Result<std::unique_ptr<Uploads::Session>> Uploads::resume(const std::string& rep
   Hash hash;
   {
     std::unique_lock lock(mutex_);
-    if (!released_.wait_for(lock, kPatience, [&] { return busy_.insert(id).second; }))
+    if (!released_.wait_for(lock, kBusyWait, [&] { return busy_.insert(id).second; }))
       return fail(Code::Conflict, "another request is working on the upload {}", id);
     if (auto found = hashes_.find(id); found != hashes_.end()) {
       hash = std::move(found->second);

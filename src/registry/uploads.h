@@ -18,8 +18,9 @@ namespace watari::registry {
 class Uploads {
  public:
   Uploads(std::filesystem::path root, const Clock& clock) : root_(std::move(root)), clock_(clock) {}
-  // Removes what nobody has written to for `age`.
-  void expire(Seconds age);
+  // Removes what nobody has written to for `age`, and no request works on. Returns how many there were.
+  static constexpr Seconds kPatience{24 * 60 * 60};
+  int expire(Seconds age = kPatience);
 
   // An upload while one request works on it.
   class Session {

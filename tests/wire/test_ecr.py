@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import boto3
 import botocore.exceptions
 import pytest
 import requests
@@ -243,3 +244,47 @@ def test_layers_go_up_and_down_by_the_api(ecr, server):
     assert requests.delete(url, headers=foreign, timeout=30).status_code == 401
     fails("LayersNotFoundException", ecr.get_download_url_for_layer, repositoryName="parts", layerDigest="sha256:" + "1" * 64)
     assert ecr.describe_registry()["replicationConfiguration"] == {"rules": []}
+
+
+def test_a_role_is_judged_in_the_registry_by_its_token(ecr, server, tmp_path):
+    push_image(server, tmp_path, "shared:1", "shared")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    role = server.client("iam").create_role(RoleName="deployer", Path="/teams/", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    keys = server.client("sts").assume_role(RoleArn=role, RoleSessionName="ci")["Credentials"]
+    session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=server.region)
+    password = session.client("ecr", endpoint_url=server.url).get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    as_role = {"Authorization": f"Basic {password}"}
+    as_root = {"Authorization": "Basic " + ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]}
+    manifest, tags = f"{server.url}/v2/shared/manifests/1", f"{server.url}/v2/shared/tags/list"
+    get = lambda url, who: requests.get(url, headers=who, timeout=10).status_code  # noqa: E731
+    assert get(manifest, as_role) == get(manifest, as_root) == 200
+    for statement in (deny("ecr:BatchGetImage").replace('"*"', json.dumps({"AWS": role})),
+                      deny("ecr:BatchGetImage", Condition={"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/deployer"}}),
+                      deny("ecr:BatchGetImage").replace('"*"', '{"AWS": "arn:aws:sts::123456789012:assumed-role/deployer/ci"}'),
+                      deny("ecr:BatchGetImage").replace('"Principal": "*"', '"NotPrincipal": {"AWS": "arn:aws:iam::123456789012:role/other"}')):
+        ecr.set_repository_policy(repositoryName="shared", policyText=statement, force=True)
+        assert get(manifest, as_role) == 403, statement
+        if "NotPrincipal" not in statement:
+            assert get(manifest, as_root) == get(manifest, {}) == 200, statement
+        assert get(tags, as_role) == 200, statement
+    ecr.set_repository_policy(repositoryName="shared", policyText=deny("ecr:BatchGetImage").replace('"*"', json.dumps({"AWS": role})))
+    refused = requests.get(manifest, headers={**as_role, "Host": "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com"}, timeout=10)
+    assert refused.status_code == 403 and refused.json()["errors"][0]["code"] == "DENIED"
+    # What the API hands out a URL for has been judged there.
+    layer = json.loads(requests.get(manifest, timeout=10).content)["layers"][0]["digest"]
+    url = session.client("ecr", endpoint_url=server.url).get_download_url_for_layer(repositoryName="shared", layerDigest=layer)["downloadUrl"]
+    ecr.set_repository_policy(repositoryName="shared", policyText=deny("ecr:GetDownloadUrlForLayer"))
+    assert get(url, {"Host": "elsewhere.example.com"}) == 200
+    assert get(f"{server.url}/v2/shared/blobs/{layer}", as_root) == 403
+
+
+def test_pushes_that_nobody_goes_on_with_are_removed(server):
+    upload = requests.post(f"{server.url}/v2/left/blobs/uploads/", timeout=10).headers["location"]
+    assert requests.patch(f"{server.url}{upload}", data=b"begun", timeout=10).status_code == 202
+    old = requests.post(f"{server.url}/v2/left/blobs/uploads/", timeout=10).headers["location"]
+    place = server.root / "images/uploads" / old.rsplit("/", 1)[1]
+    for path in (place / "data", place):
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
+    server.own("PruneImages", graceSeconds=3600)
+    assert requests.get(f"{server.url}{upload}", timeout=10).status_code == 204
+    assert requests.get(f"{server.url}{old}", timeout=10).status_code == 404 and not place.exists()

@@ -76,7 +76,7 @@ Result<GetAuthorizationTokenResponse> get_authorization_token(Call& call, const 
   const auto found = call.platform.credentials->find(key);
   const Time expires_at = call.now + kTokenLife;
   AuthorizationData data;
-  data.authorizationToken = base64("AWS:" + registry::make_token(key, found->secret, expires_at));
+  data.authorizationToken = base64("AWS:" + registry::make_token(key, found->secret, expires_at, call.principal == found->principal.arn ? "" : call.principal));
   data.expiresAt = expires_at;
   data.proxyEndpoint = (call.secure ? "https://" : "http://") + registry_host(call);
   GetAuthorizationTokenResponse response;

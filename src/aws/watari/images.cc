@@ -12,6 +12,7 @@
 #include "oci/image_store.h"
 #include "oci/reference.h"
 #include "oci/referrers.h"
+#include "registry/registry.h"
 
 namespace watari::aws::watari {
 
@@ -133,6 +134,7 @@ Result<PruneImagesResponse> prune_images(Call& call, const PruneImagesRequest& r
                            .grace = Seconds(request.graceSeconds.value_or(24 * 60 * 60)),
                            .dry_run = request.dryRun.value_or(false)};
   TRY(auto pruned, images->prune(wanted, call.now));
+  if (call.platform.registry && !wanted.dry_run) call.platform.registry->uploads().expire(wanted.grace);
   PruneImagesResponse response;
   response.manifests = std::move(pruned.manifests);
   response.blobs = std::move(pruned.blobs);

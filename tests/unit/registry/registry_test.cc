@@ -65,6 +65,17 @@ TEST(RegistryToken, HoldsUntilItEndsAndOnlyWithTheKey) {
     forged[i] = forged[i] == '1' ? '2' : '1';
     EXPECT_FALSE(password_matches("AWS", forged, secret_of, now)) << forged;
   }
+  // Who it was made for cannot be changed, and a token that names nobody is the owner's.
+  EXPECT_EQ(principal_of("AWS", token, secret_of, now), "");
+  const auto role = make_token("AKIA", secret, now + Seconds(60), "arn:aws:sts::1:assumed-role/a/b");
+  EXPECT_EQ(principal_of("AWS", role, secret_of, now), "arn:aws:sts::1:assumed-role/a/b");
+  for (std::size_t i = 0; i < role.size(); ++i) {
+    auto forged = role;
+    forged[i] = forged[i] == 'x' ? 'y' : 'x';
+    EXPECT_FALSE(principal_of("AWS", forged, secret_of, now)) << forged;
+  }
+  const auto first = role.find('.', role.find('.') + 1), last = role.rfind('.');
+  EXPECT_FALSE(principal_of("AWS", role.substr(0, first) + role.substr(last), secret_of, now));
   secret = "another";
   EXPECT_FALSE(password_matches("AWS", token, secret_of, now));
 }
