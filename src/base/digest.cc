@@ -50,9 +50,17 @@ bool base64_decode(std::string_view text, std::string& out) {
   return true;
 }
 
+namespace {
+// EVP_sha256() would look it up again for every stream, which takes longer than hashing a small file.
+const EVP_MD* sha256_method() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return method;
+}
+}  // namespace
+
 struct Sha256Stream::Impl {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
-  Impl() { EVP_DigestInit_ex(context, EVP_sha256(), nullptr); }
+  Impl() { EVP_DigestInit_ex(context, sha256_method(), nullptr); }
   ~Impl() { EVP_MD_CTX_free(context); }
 };
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/late_library.h"
 #include "codec/compress.h"
 
 namespace watari::codec {
@@ -15,49 +16,72 @@ namespace {
 
 constexpr std::string_view kBzip2 = "BZh", kXz{"\xFD" "7zXZ\0", 6};
 
+struct Libarchive {
+  LateLibrary library{"libarchive.so.13"};
+  WATARI_LATE(archive_error_string);
+  WATARI_LATE(archive_read_data);
+  WATARI_LATE(archive_read_free);
+  WATARI_LATE(archive_read_new);
+  WATARI_LATE(archive_read_next_header);
+  WATARI_LATE(archive_read_open);
+  WATARI_LATE(archive_read_support_filter_bzip2);
+  WATARI_LATE(archive_read_support_filter_xz);
+  WATARI_LATE(archive_read_support_format_raw);
+  WATARI_LATE(archive_set_error);
+};
+
+const Libarchive& lib() {
+  static const Libarchive library;
+  return library;
+}
+
 // libarchive reading from a Source, as a "raw" archive: one entry, whose data are the plain bytes.
 class Unfilter {
  public:
   explicit Unfilter(Source source) : source_(std::move(source)) {}
-  ~Unfilter() { ::archive_read_free(archive_); }
+  ~Unfilter() {
+    if (archive_) lib().archive_read_free(archive_);
+  }
   Unfilter(const Unfilter&) = delete;
   Unfilter& operator=(const Unfilter&) = delete;
 
   Result<std::size_t> read(std::span<char> into) {
     if (!begun_) TRY_VOID(begin());
-    auto count = ::archive_read_data(archive_, into.data(), into.size());
+    auto count = lib().archive_read_data(archive_, into.data(), into.size());
     if (count < 0) return problem();
     return static_cast<std::size_t>(count);
   }
 
  private:
   Result<void> begin() {
+    TRY_VOID(lib().library.ready());
     begun_ = true;
-    ::archive_read_support_filter_bzip2(archive_);
-    ::archive_read_support_filter_xz(archive_);
-    ::archive_read_support_format_raw(archive_);
+    archive_ = lib().archive_read_new();
+    lib().archive_read_support_filter_bzip2(archive_);
+    lib().archive_read_support_filter_xz(archive_);
+    lib().archive_read_support_format_raw(archive_);
     auto take = [](archive* from, void* self, const void** bytes) -> la_ssize_t {
       auto& me = *static_cast<Unfilter*>(self);
       auto count = me.source_(me.buffer_);
       if (!count) {
-        ::archive_set_error(from, EIO, "%s", count.error().message.c_str());
+        lib().archive_set_error(from, EIO, "%s", count.error().message.c_str());
         return ARCHIVE_FATAL;
       }
       *bytes = me.buffer_.data();
       return static_cast<la_ssize_t>(*count);
     };
     archive_entry* entry = nullptr;
-    if (::archive_read_open(archive_, this, nullptr, take, nullptr) != ARCHIVE_OK || ::archive_read_next_header(archive_, &entry) != ARCHIVE_OK)
+    if (lib().archive_read_open(archive_, this, nullptr, take, nullptr) != ARCHIVE_OK || lib().archive_read_next_header(archive_, &entry) != ARCHIVE_OK)
       return problem();
     return {};
   }
   tl::unexpected<Error> problem() const {
-    const char* text = ::archive_error_string(archive_);
+    const char* text = lib().archive_error_string(archive_);
     return fail(Code::Corrupt, "compressed data is damaged: {}", text ? text : "wrong format");
   }
 
   Source source_;
-  archive* archive_ = ::archive_read_new();
+  archive* archive_ = nullptr;
   std::vector<char> buffer_ = std::vector<char>(65536);
   bool begun_ = false;
 };

@@ -1,24 +1,27 @@
 #include "net/client.h"
 
-#include <curl/curl.h>
-
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <mutex>
 
 #include "base/strings.h"
+#include "net/curl_library.h"
+#include "net/plain_client.h"
 
 namespace watari::net {
 namespace {
 
+const CurlLibrary& lib() { return curl_library(); }
+
 // One handle a thread: its connections are kept and used again.
 CURL* thread_handle() {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-  thread_local std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> handle(curl_easy_init(), &curl_easy_cleanup);
-  curl_easy_reset(handle.get());
-  return handle.get();
+  struct Handle {
+    CURL* curl = lib().curl_easy_init();
+    ~Handle() { lib().curl_easy_cleanup(curl); }
+  };
+  thread_local Handle handle;
+  lib().curl_easy_reset(handle.curl);
+  return handle.curl;
 }
 
 struct Transfer {
@@ -92,36 +95,36 @@ bool is_loopback(std::string_view url) {
   return name.starts_with("127.") || name == "localhost" || name.ends_with(".localhost") || name == "[::1]";
 }
 
-using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
+using HeaderList = std::unique_ptr<curl_slist, void (*)(curl_slist*)>;
 
 HeaderList header_list(const Headers& headers) {
   curl_slist* list = nullptr;
   for (const auto& [name, value] : headers.items())  // "name;" is curl's way to send an empty value
-    list = curl_slist_append(list, (value.empty() ? name + ";" : name + ": " + value).c_str());
-  if (!headers.find("expect")) list = curl_slist_append(list, "Expect:");
-  return {list, &curl_slist_free_all};
+    list = lib().curl_slist_append(list, (value.empty() ? name + ";" : name + ": " + value).c_str());
+  if (!headers.find("expect")) list = lib().curl_slist_append(list, "Expect:");
+  return {list, lib().curl_slist_free_all};
 }
 
 void set_method(CURL* curl, const Request& request, const FetchOptions& options, Transfer& transfer) {
   bool has_body = options.body_source || !request.body.empty() || request.method == "POST" || request.method == "PUT" ||
                   request.method == "PATCH";
   if (request.method == "HEAD") {
-    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    lib().curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
   } else if (has_body) {
-    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
-    curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
-    curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
-    curl_easy_setopt(curl, CURLOPT_SEEKDATA, &transfer);
+    lib().curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    lib().curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
+    lib().curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
+    lib().curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+    lib().curl_easy_setopt(curl, CURLOPT_SEEKDATA, &transfer);
     auto size = options.body_source ? options.body_size : static_cast<std::int64_t>(request.body.size());
-    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
+    lib().curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(size));
   }
-  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method == "HEAD" ? nullptr : request.method.c_str());
+  lib().curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method == "HEAD" ? nullptr : request.method.c_str());
 }
 
 Error error_of(CURLcode code, const Request& request, const FetchOptions& options, const Transfer& transfer,
                const char* detail) {
-  auto what = std::string(*detail ? detail : curl_easy_strerror(code));
+  auto what = std::string(*detail ? detail : lib().curl_easy_strerror(code));
   if (transfer.aborted) return {Code::Cancelled, request.method + " " + request.target + ": cancelled"};
   if (code == CURLE_OPERATION_TIMEDOUT)
     return {Code::DeadlineExceeded,
@@ -136,42 +139,45 @@ Error error_of(CURLcode code, const Request& request, const FetchOptions& option
 }  // namespace
 
 Result<Response> fetch(const Request& request, const FetchOptions& options) {
+  bool simple = !options.on_head && !options.on_body && !options.body_source && !options.cancelled && options.unix_socket.empty() && options.stall.count() == 0;
+  if (simple && is_plain_and_local(request.target)) return fetch_plainly(request, options.timeout);
+  TRY_VOID(lib().library.ready());
   CURL* curl = thread_handle();
   Transfer transfer{.options = options, .body = request.body};
   char detail[CURL_ERROR_SIZE] = "";
   auto headers = header_list(request.headers);
-  curl_easy_setopt(curl, CURLOPT_URL, request.target.c_str());
-  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);  // what was signed is what is sent
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  lib().curl_easy_setopt(curl, CURLOPT_URL, request.target.c_str());
+  lib().curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);  // what was signed is what is sent
+  lib().curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  lib().curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  lib().curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   if (options.stall.count() > 0) {
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.stall.count()));
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::chrono::ceil<Seconds>(options.stall).count()));
+    lib().curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.stall.count()));
+    lib().curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    lib().curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(std::chrono::ceil<Seconds>(options.stall).count()));
   } else {
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
+    lib().curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
   }
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  if (is_loopback(request.target)) curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  lib().curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+  lib().curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  lib().curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  lib().curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  lib().curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+  lib().curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  if (is_loopback(request.target)) lib().curl_easy_setopt(curl, CURLOPT_PROXY, "");
   if (options.cancelled) {
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+    lib().curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    lib().curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    lib().curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
   }
-  if (!options.ca_file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, options.ca_file.c_str());
-  if (!options.unix_socket.empty()) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
+  if (!options.ca_file.empty()) lib().curl_easy_setopt(curl, CURLOPT_CAINFO, options.ca_file.c_str());
+  if (!options.unix_socket.empty()) lib().curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
   set_method(curl, request, options, transfer);
 
-  auto code = curl_easy_perform(curl);
+  auto code = lib().curl_easy_perform(curl);
   if (code != CURLE_OK) return fail(error_of(code, request, options, transfer, detail));
   long status = 0;
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  lib().curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   transfer.response.status = static_cast<int>(status);
   return std::move(transfer.response);
 }

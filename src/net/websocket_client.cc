@@ -1,14 +1,16 @@
 #include "net/websocket_client.h"
 
-#include <curl/curl.h>
 #include <poll.h>
 
 #include "base/digest.h"
 #include "base/id.h"
 #include "base/strings.h"
+#include "net/curl_library.h"
 
 namespace watari::net {
 namespace {
+
+const CurlLibrary& lib() { return curl_library(); }
 
 constexpr std::size_t kMaxMessage = 4 * 1024 * 1024;
 constexpr int kPatience = 10'000;  // ms, for the upgrade and for a peer that takes nothing
@@ -61,16 +63,18 @@ struct WebSocketClient::Impl {
   curl_socket_t socket = CURL_SOCKET_BAD;
   std::string input, message;
 
-  ~Impl() { curl_easy_cleanup(curl); }
+  ~Impl() {
+    if (curl) lib().curl_easy_cleanup(curl);
+  }
 
   Result<void> write(std::string_view bytes) {
     while (!bytes.empty()) {
       std::size_t count = 0;
-      auto code = curl_easy_send(curl, bytes.data(), bytes.size(), &count);
+      auto code = lib().curl_easy_send(curl, bytes.data(), bytes.size(), &count);
       bytes.remove_prefix(count);
       if (code == CURLE_OK) continue;
       pollfd ready{socket, POLLOUT, 0};
-      if (code != CURLE_AGAIN || ::poll(&ready, 1, kPatience) <= 0) return fail(Code::Unavailable, "the connection broke: {}", curl_easy_strerror(code));
+      if (code != CURLE_AGAIN || ::poll(&ready, 1, kPatience) <= 0) return fail(Code::Unavailable, "the connection broke: {}", lib().curl_easy_strerror(code));
     }
     return {};
   }
@@ -79,7 +83,7 @@ struct WebSocketClient::Impl {
   Result<bool> read() {
     char bytes[16384];
     std::size_t count = 0;
-    auto code = curl_easy_recv(curl, bytes, sizeof bytes, &count);
+    auto code = lib().curl_easy_recv(curl, bytes, sizeof bytes, &count);
     if (code == CURLE_AGAIN) return false;
     if (code != CURLE_OK || count == 0) return fail(Code::Unavailable, "the server closed the connection");
     input.append(bytes, count);
@@ -110,16 +114,17 @@ Result<WebSocketClient> WebSocketClient::connect(const std::string& url, const s
   auto rest = url.substr(url.find("//") + 2);
   auto slash = rest.find('/');
   auto host = rest.substr(0, slash), path = slash == std::string::npos ? "/" : rest.substr(slash);
+  TRY_VOID(lib().library.ready());
   auto impl = std::make_unique<Impl>();
-  impl->curl = curl_easy_init();
-  curl_easy_setopt(impl->curl, CURLOPT_URL, ((url.starts_with("wss") ? "https://" : "http://") + host).c_str());
-  curl_easy_setopt(impl->curl, CURLOPT_CONNECT_ONLY, 1L);
-  curl_easy_setopt(impl->curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(impl->curl, CURLOPT_PROXY, "");
-  curl_easy_setopt(impl->curl, CURLOPT_NOSIGNAL, 1L);
-  if (!ca_file.empty()) curl_easy_setopt(impl->curl, CURLOPT_CAINFO, ca_file.c_str());
-  if (auto code = curl_easy_perform(impl->curl); code != CURLE_OK) return fail(Code::Unavailable, "{}: {}", url, curl_easy_strerror(code));
-  curl_easy_getinfo(impl->curl, CURLINFO_ACTIVESOCKET, &impl->socket);
+  impl->curl = lib().curl_easy_init();
+  lib().curl_easy_setopt(impl->curl, CURLOPT_URL, ((url.starts_with("wss") ? "https://" : "http://") + host).c_str());
+  lib().curl_easy_setopt(impl->curl, CURLOPT_CONNECT_ONLY, 1L);
+  lib().curl_easy_setopt(impl->curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  lib().curl_easy_setopt(impl->curl, CURLOPT_PROXY, "");
+  lib().curl_easy_setopt(impl->curl, CURLOPT_NOSIGNAL, 1L);
+  if (!ca_file.empty()) lib().curl_easy_setopt(impl->curl, CURLOPT_CAINFO, ca_file.c_str());
+  if (auto code = lib().curl_easy_perform(impl->curl); code != CURLE_OK) return fail(Code::Unavailable, "{}: {}", url, lib().curl_easy_strerror(code));
+  lib().curl_easy_getinfo(impl->curl, CURLINFO_ACTIVESOCKET, &impl->socket);
   TRY_VOID(impl->upgrade(path, host));
   return WebSocketClient(std::move(impl));
 }

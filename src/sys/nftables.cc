@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/late_library.h"
 #include "base/strings.h"
 #include "sys/fd.h"
 
@@ -17,21 +18,38 @@ namespace watari::sys {
 
 namespace {
 
+struct Libnftables {
+  LateLibrary library{"libnftables.so.1"};
+  WATARI_LATE(nft_ctx_buffer_error);
+  WATARI_LATE(nft_ctx_buffer_output);
+  WATARI_LATE(nft_ctx_free);
+  WATARI_LATE(nft_ctx_get_error_buffer);
+  WATARI_LATE(nft_ctx_get_output_buffer);
+  WATARI_LATE(nft_ctx_new);
+  WATARI_LATE(nft_run_cmd_from_buffer);
+};
+
+const Libnftables& lib() {
+  static const Libnftables library;
+  return library;
+}
+
 struct Free {
-  void operator()(nft_ctx* context) const { nft_ctx_free(context); }
+  void operator()(nft_ctx* context) const { lib().nft_ctx_free(context); }
 };
 
 Result<std::string> run_here(const std::string& script) {
-  std::unique_ptr<nft_ctx, Free> context(nft_ctx_new(NFT_CTX_DEFAULT));
+  TRY_VOID(lib().library.ready());
+  std::unique_ptr<nft_ctx, Free> context(lib().nft_ctx_new(NFT_CTX_DEFAULT));
   if (!context) return fail(Code::Unavailable, "no netfilter socket: is nf_tables in the kernel, and CAP_NET_ADMIN given?");
-  nft_ctx_buffer_output(context.get());
-  nft_ctx_buffer_error(context.get());
+  lib().nft_ctx_buffer_output(context.get());
+  lib().nft_ctx_buffer_error(context.get());
   errno = 0;
-  if (nft_run_cmd_from_buffer(context.get(), script.c_str()) != 0) {
+  if (lib().nft_run_cmd_from_buffer(context.get(), script.c_str()) != 0) {
     auto code = errno == EPERM ? Code::PermissionDenied : errno == ENOENT ? Code::NotFound : Code::Internal;
-    return fail(code, "nftables: {}", trim(nft_ctx_get_error_buffer(context.get())));
+    return fail(code, "nftables: {}", trim(lib().nft_ctx_get_error_buffer(context.get())));
   }
-  return std::string(nft_ctx_get_output_buffer(context.get()));
+  return std::string(lib().nft_ctx_get_output_buffer(context.get()));
 }
 
 // libnftables waits with select(), which ends the program when its socket gets a number above 1023: a thread with a descriptor table of

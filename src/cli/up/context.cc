@@ -7,13 +7,15 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <map>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "base/digest.h"
@@ -45,15 +47,31 @@ std::map<std::string, std::string> attributes_of(int file) {
   return found;
 }
 
-class Packer {
- public:
-  using OnFile = std::function<void(const std::string& digest, const fs::path& file, std::int64_t size)>;
-  Packer(const fs::path& root, const std::vector<std::string>& always, codec::IgnoreRules rules, codec::Sink sink, OnFile on_file)
-      : root_(root), always_(always), rules_(std::move(rules)), tar_(std::move(sink)), on_file_(std::move(on_file)) {}
+// What goes into the archive, in its order.
+struct Item {
+  codec::TarEntry entry;
+  bool file = false;  // a regular one: what else is to be known of it is read later
+  std::int64_t size = 0;
+  std::string digest;
+  nlink_t names = 1;
+  std::pair<dev_t, ino_t> inode{};
+};
 
-  Result<void> pack() {
+void take_status(Item& item, const struct stat& info) {
+  item.entry.mode = static_cast<std::uint32_t>(info.st_mode & 07777);
+  item.entry.mtime = info.st_mtime;
+  item.names = info.st_nlink;
+  item.inode = {info.st_dev, info.st_ino};
+}
+
+// Which files of a directory belong to the context.
+class Lister {
+ public:
+  Lister(const fs::path& root, const std::vector<std::string>& always, codec::IgnoreRules rules) : root_(root), always_(always), rules_(std::move(rules)) {}
+
+  Result<std::vector<Item>> list() {
     TRY_VOID(directory(""));
-    return tar_.finish();
+    return std::move(items_);
   }
 
  private:
@@ -62,77 +80,123 @@ class Packer {
     return std::ranges::any_of(always_, [&](const auto& file) { return file.starts_with(path + "/"); });
   }
 
+  // As the directory tells it, without another look at the file.
+  static fs::file_type type_of(const fs::directory_entry& entry) {
+    std::error_code none;
+    return entry.is_symlink(none)        ? fs::file_type::symlink
+           : entry.is_directory(none)    ? fs::file_type::directory
+           : entry.is_regular_file(none) ? fs::file_type::regular
+                                         : fs::file_type::unknown;
+  }
+
   // In the order of names, so that the same files make the same archive.
   Result<void> directory(const std::string& path) {
-    std::vector<std::string> names;
+    std::vector<std::pair<std::string, fs::file_type>> names;
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(root_ / path, error)) names.push_back(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(root_ / path, error)) names.emplace_back(entry.path().filename().string(), type_of(entry));
     if (error) return fail(Code::Unavailable, "read {}: {}", (root_ / path).string(), error.message());
     std::ranges::sort(names);
-    for (const auto& name : names) TRY_VOID(entry(path.empty() ? name : path + "/" + name));
+    for (const auto& [name, type] : names) TRY_VOID(entry(path.empty() ? name : path + "/" + name, type));
     return {};
   }
 
-  Result<void> entry(const std::string& path) {
-    auto file = root_ / path;
-    struct stat info{};
-    if (::lstat(file.c_str(), &info) != 0) return failed("read " + file.string());
-    codec::TarEntry out{.path = path, .mode = static_cast<std::uint32_t>(info.st_mode & 07777), .mtime = info.st_mtime};
+  Result<void> entry(const std::string& path, fs::file_type type) {
     bool ignored = rules_.ignores(path) && !wanted(path);
-    if (S_ISDIR(info.st_mode)) {
+    if (type == fs::file_type::directory) {
       if (ignored && rules_.skips_directory(path) && !leads_to_wanted(path)) return {};
-      out.kind = codec::TarEntry::Kind::Directory;
-      if (!ignored) TRY_VOID(tar_.entry(out));
+      if (!ignored) TRY_VOID(add(path, codec::TarEntry::Kind::Directory));
       return directory(path);
     }
     if (ignored) return {};
-    if (S_ISLNK(info.st_mode)) {
-      out.kind = codec::TarEntry::Kind::Symlink;
-      std::error_code error;
-      out.link = fs::read_symlink(file, error).string();
-      if (error) return fail(Code::Unavailable, "read {}: {}", file.string(), error.message());
-      return tar_.entry(out);
-    }
-    if (!S_ISREG(info.st_mode)) return {};  // sockets and devices have no place in a context
-    if (info.st_nlink > 1) {
-      auto [first, fresh] = names_.try_emplace({info.st_dev, info.st_ino}, path);
-      if (!fresh) {
-        out.kind = codec::TarEntry::Kind::HardLink;
-        out.link = first->second;
-        return tar_.entry(out);
-      }
-    }
-    return contents(file, out);
+    if (type == fs::file_type::symlink) return add(path, codec::TarEntry::Kind::Symlink);
+    // Sockets and devices have no place in a context.
+    if (type == fs::file_type::regular) items_.push_back({.entry = {.path = path}, .file = true});
+    return {};
   }
 
-  Result<void> contents(const fs::path& file, codec::TarEntry& out) {
-    int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) return failed("read " + file.string());
-    Sha256Stream hash;
-    std::int64_t size = 0;
-    ssize_t count = 0;
-    while ((count = ::read(fd, piece_.data(), piece_.size())) > 0) {
-      hash.update({piece_.data(), static_cast<std::size_t>(count)});
-      size += count;
-    }
-    out.xattrs = attributes_of(fd);
-    ::close(fd);
-    if (count < 0) return failed("read " + file.string());
-    auto digest = hex(hash.finish());
-    out.size = static_cast<std::int64_t>(digest.size());
-    TRY_VOID(tar_.entry(out));
-    on_file_(digest, file, size);
-    return tar_.data(digest);
+  Result<void> add(const std::string& path, codec::TarEntry::Kind kind) {
+    auto full = root_ / path;
+    Item item{.entry = {.path = path, .kind = kind}};
+    struct stat info{};
+    if (::lstat(full.c_str(), &info) != 0) return failed("read " + full.string());
+    take_status(item, info);
+    std::error_code error;
+    if (kind == codec::TarEntry::Kind::Symlink) item.entry.link = fs::read_symlink(full, error).string();
+    if (error) return fail(Code::Unavailable, "read {}: {}", full.string(), error.message());
+    items_.push_back(std::move(item));
+    return {};
   }
 
   const fs::path& root_;
-  std::map<std::pair<dev_t, ino_t>, std::string> names_;  // of files with several
   const std::vector<std::string>& always_;
   codec::IgnoreRules rules_;
-  codec::TarWriter tar_;
-  OnFile on_file_;
-  std::vector<char> piece_ = std::vector<char>(256 * 1024);
+  std::vector<Item> items_;
 };
+
+struct File {
+  int fd;
+  ~File() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+Result<void> read_item(int root, Item& item, std::vector<char>& piece) {
+  File file{::openat(root, item.entry.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  struct stat info{};
+  if (file.fd < 0 || ::fstat(file.fd, &info) != 0) return failed("read " + item.entry.path);
+  if (!S_ISREG(info.st_mode)) return fail(Code::Unavailable, "{} changed while it was read; build again", item.entry.path);
+  take_status(item, info);
+  Sha256Stream hash;
+  ssize_t count = 0;
+  while ((count = ::read(file.fd, piece.data(), piece.size())) > 0) {
+    hash.update({piece.data(), static_cast<std::size_t>(count)});
+    item.size += count;
+    // Less than asked for, and all that was expected: that was the end, no need to ask again.
+    if (count < static_cast<ssize_t>(piece.size()) && item.size >= info.st_size) break;
+  }
+  if (count < 0) return failed("read " + item.entry.path);
+  item.entry.xattrs = attributes_of(file.fd);
+  item.digest = hex(hash.finish());
+  return {};
+}
+
+// Further names of a file that is there already.
+void find_links(std::vector<Item>& items) {
+  std::map<std::pair<dev_t, ino_t>, const std::string*> first;
+  for (auto& item : items) {
+    if (!item.file || item.names < 2) continue;
+    auto [found, fresh] = first.try_emplace(item.inode, &item.entry.path);
+    if (fresh) continue;
+    item.entry.kind = codec::TarEntry::Kind::HardLink;
+    item.entry.link = *found->second;
+    item.entry.xattrs.clear();
+    item.digest.clear();
+  }
+}
+
+// Many small files: opening them takes longer than hashing, and an idle disk likes to be asked for several at once.
+Result<void> read_all(int root, std::vector<Item>& items) {
+  std::atomic<std::size_t> next = 0;
+  std::mutex mutex;
+  Result<void> done;
+  const auto work = [&] {
+    std::vector<char> piece(256 * 1024);
+    for (std::size_t i = next++; i < items.size(); i = next++) {
+      if (!items[i].file) continue;
+      auto read = read_item(root, items[i], piece);
+      if (read) continue;
+      std::lock_guard lock(mutex);
+      done = std::move(read);
+      next = items.size();
+    }
+  };
+  std::vector<std::jthread> threads;
+  const auto count = std::min<std::size_t>({items.size() / 64, std::max(1u, std::thread::hardware_concurrency()), 8});
+  for (std::size_t i = 1; i < count; ++i) threads.emplace_back(work);
+  work();
+  threads.clear();
+  return done;
+}
 
 }  // namespace
 
@@ -145,13 +209,26 @@ Result<Context> Context::pack(const fs::path& directory, const std::vector<std::
   std::ifstream in(ignore_file, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(in), {}};
   TRY(auto rules, codec::IgnoreRules::parse(text, ignore_file.string()));
-  Context context;
-  auto sink = [&](std::string_view bytes) -> Result<void> {
+  File root{::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  if (root.fd < 0) return failed("read " + directory.string());
+  TRY(auto items, Lister(directory, always, std::move(rules)).list());
+  TRY_VOID(read_all(root.fd, items));
+  find_links(items);
+  Context context(directory);
+  context.index_.reserve(items.size() * 1200);
+  context.files_.reserve(items.size());
+  codec::TarWriter tar([&](std::string_view bytes) -> Result<void> {
     context.index_ += bytes;
     return {};
-  };
-  auto on_file = [&](const std::string& digest, const fs::path& file, std::int64_t size) { context.files_.try_emplace(digest, file, size); };
-  TRY_VOID(Packer(directory, always, std::move(rules), sink, on_file).pack());
+  });
+  for (auto& item : items) {
+    item.entry.size = static_cast<std::int64_t>(item.digest.size());
+    TRY_VOID(tar.entry(item.entry));
+    if (item.digest.empty()) continue;
+    TRY_VOID(tar.data(item.digest));
+    context.files_.try_emplace(std::move(item.digest), std::move(item.entry.path), item.size);
+  }
+  TRY_VOID(tar.finish());
   context.sha256_ = sha256_hex(context.index_);
   return context;
 }
@@ -161,7 +238,7 @@ Result<ContextContent> Context::content(const std::vector<std::string>& digests)
   for (const auto& digest : digests) {
     auto found = files_.find(digest);
     if (found == files_.end()) return fail(Code::Internal, "the server asks for {}, which is no content of this build context", digest);
-    files.push_back({found->second.first, digest, found->second.second});
+    files.push_back({root_ / found->second.first, digest, found->second.second});
   }
   return ContextContent(std::move(files));
 }

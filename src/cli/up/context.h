@@ -3,8 +3,8 @@
 // file's bytes in place of the bytes; content is read again when the server asks for it.
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -50,9 +50,10 @@ class Context {
   Result<ContextContent> content(const std::vector<std::string>& digests) const;
 
  private:
-  Context() = default;
+  explicit Context(std::filesystem::path root) : root_(std::move(root)) {}
+  std::filesystem::path root_;
   std::string index_, sha256_;
-  std::map<std::string, std::pair<std::filesystem::path, std::int64_t>, std::less<>> files_;  // by digest: one of them, with its size
+  std::unordered_map<std::string, std::pair<std::string, std::int64_t>> files_;  // by digest: one of them, with its size
 };
 
 }  // namespace watari::cli::up
