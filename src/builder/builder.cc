@@ -87,8 +87,7 @@ class BuilderImpl final : public Builder {
 };
 
 Result<std::string> BuilderImpl::launch(std::shared_ptr<BuildRecord> record, Work work_to_do) {
-  auto scratch = work() / record->id();
-  TRY_VOID(sys::make_directories(scratch));
+  auto scratch = work() / record->id();  // made when something needs it
   std::lock_guard lock(mutex_);
   forget_finished();
   drop_old_records();
@@ -193,6 +192,7 @@ Result<std::string> BuilderImpl::start_base(BaseRequest request) {
   record->set_steps({Step{1, request.name, "base " + base_tag(request) + " from " + request.from, 0, StepStatus::Waiting, 0, ""}});
   return launch(record, [this, request](BuildRecord& each, const fs::path& scratch) -> Result<oci::Image> {
     TRY_VOID(own_mounts());
+    TRY_VOID(sys::make_directories(scratch));
     each.step_started(1);
     auto on_line = [&](std::string_view line) { each.line(1, line); };
     auto image = request.from == "busybox" ? make_busybox_base(request, images_, each.stop_signal(), on_line)

@@ -14,6 +14,8 @@ namespace watari::builder {
 namespace fs = std::filesystem;
 
 Result<void> own_mounts() {
+  thread_local bool owned = false;
+  if (std::exchange(owned, true)) return {};
   if (::unshare(CLONE_NEWNS) != 0) return sys::fail_errno("make a mount namespace (building needs root)");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return sys::fail_errno("make mounts private");
   return {};
@@ -55,6 +57,7 @@ Result<void> mount_overlay(const MountedLayers::Options& options, const fs::path
 }  // namespace
 
 Result<MountedLayers> MountedLayers::mount(const Options& options) try {
+  TRY_VOID(own_mounts());
   const auto& scratch = options.scratch;
   auto skeleton = scratch / "skeleton";
   for (const auto& directory : {scratch / "root", scratch / "links", scratch / "empty", skeleton}) fs::create_directories(directory);

@@ -1,6 +1,6 @@
 #pragma once
-// Layers mounted for a build step. Every build thread first calls own_mounts(): what it mounts then exists for this thread and its
-// children only, and is gone with the process, however that ends.
+// Layers mounted for a build step. A build thread calls own_mounts() before it mounts anything: what it mounts then exists for this thread
+// and its children only, and is gone with the process, however that ends.
 #include <filesystem>
 #include <utility>
 #include <vector>
@@ -9,10 +9,11 @@
 
 namespace watari::builder {
 
-// Gives the calling thread a private mount namespace (and a working directory of its own).
+// Gives the calling thread a private mount namespace (and a working directory of its own), once. A copy of all mounts of the host takes a
+// while: a build whose steps are all in the cache does without.
 Result<void> own_mounts();
 
-// An overlay of layers, mounted until it is destroyed. On the thread that made it.
+// An overlay of layers, mounted until it is destroyed. On the thread that made it, which gets its own_mounts().
 class MountedLayers {
  public:
   struct Options {

@@ -62,6 +62,7 @@ Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& sc
     mounts.views.push_back(std::move(mounted));
     source = mounts.views.back().root();
   } else if (!wanted.read_only) {
+    fs::create_directories(scratch);
     auto copy = scratch / fmt::format("writable-{}", mounts.binds.size());
     TRY_VOID(copy_sources({Source{source, "file", false}}, {scratch, scratch}, {.destination = "/" + copy.filename().string()}, shared_.stop));
     source = copy;

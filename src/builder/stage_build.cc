@@ -35,7 +35,6 @@ StageBuild::Step StageBuild::step_for(std::string_view name) {
 }
 
 Result<StageState> StageBuild::run() {
-  TRY_VOID(own_mounts());
   shared_.observer.step_started(stage_.first_step);
   TRY_VOID(start());
   auto from = stage_.base ? stage_.base->digest : stage_.parent ? "the stage as it was built" : stage_.base_directory.empty() ? "nothing" : "a context's files";
@@ -222,9 +221,7 @@ Result<std::vector<fs::path>> StageBuild::layer_directories(const std::vector<oc
 }
 
 fs::path StageBuild::new_scratch() {
-  auto directory = shared_.scratch / random_hex(8);
-  fs::create_directories(directory);
-  return directory;
+  return shared_.scratch / random_hex(8);
 }
 
 Result<MountedLayers> StageBuild::view(const std::vector<oci::Layer>& layers) {

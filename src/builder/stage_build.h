@@ -1,5 +1,5 @@
 #pragma once
-// Builds one stage, instruction by instruction, on one thread that has own_mounts(). The files of an instruction family: steps_files.cc
+// Builds one stage, instruction by instruction, on one thread, which gets its own_mounts() when something is mounted. The files of an instruction family: steps_files.cc
 // (COPY, ADD, WORKDIR), steps_run.cc (RUN), steps_config.cc (everything that changes the configuration only).
 #include <functional>
 #include <list>
@@ -146,7 +146,7 @@ class StageBuild {
   Result<std::vector<std::filesystem::path>> layer_directories(const std::vector<oci::Layer>& layers);
   // A read-only view of layers, below the build's scratch directory.
   Result<MountedLayers> view(const std::vector<oci::Layer>& layers);
-  std::filesystem::path new_scratch();
+  std::filesystem::path new_scratch();  // a name for a directory, which whoever needs it makes
   const std::vector<oci::Layer>& layers_of(const Origin& origin);
   Result<void> take_directory(const std::filesystem::path& directory);  // FROM a named context
   void set_variable(const std::string& name, const std::string& value);  // as ENV does

@@ -76,6 +76,7 @@ Result<void> StageBuild::add_document(const Heredoc& document, const fs::path& s
   // Here \\ is the escape whatever the directive says, as in BuildKit.
   auto text = document.expand ? expand_text(document.content, lookup(), '\\') : Result<std::string>(document.content);
   if (!text) return fail(text.error());
+  fs::create_directories(scratch);
   auto path = scratch / fmt::format("document-{}", plan.sources.size());
   std::ofstream(path, std::ios::binary) << *text;
   fs::permissions(path, fs::perms(0644));
@@ -88,8 +89,10 @@ Result<void> StageBuild::add_remote(const Instruction& instruction, const std::s
   RemoteOptions options;
   TRY(options.checksum, flag_value(instruction, "checksum"));
   options.keep_git_dir = is_on(instruction.flag("keep-git-dir"));
+  fs::create_directories(scratch);
   auto place = scratch / fmt::format("remote-{}", plan.sources.size());
   if (auto git = parse_git_source(url)) {
+    TRY_VOID(own_mounts());
     fs::create_directory(place);
     auto on_line = [&](std::string_view line) { shared_.observer.line(number_, line); };
     TRY(auto commit, check_out(*git, place, options, shared_.stop, on_line));
@@ -151,7 +154,7 @@ Result<std::vector<Source>> StageBuild::unpacked(std::vector<Source> sources, co
     TRY(bool archive, is_tar(source.path));
     if (!archive) continue;
     auto directory = scratch / ("archive-" + std::to_string(++number));
-    fs::create_directory(directory);
+    fs::create_directories(directory);
     TRY_VOID(unpack(source.path, directory));
     source = {.path = directory, .name = source.name, .directory = true, .archive = true};
   }

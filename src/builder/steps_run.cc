@@ -32,6 +32,7 @@ std::vector<std::string> StageBuild::run_argv(const Instruction& instruction, co
   auto argv = state_.config.shell.empty() ? std::vector<std::string>{"/bin/sh", "-c"} : state_.config.shell;
   bool lone = instruction.heredocs.size() == 1 && instruction.words.size() == 1;
   if (lone && instruction.heredocs[0].content.starts_with("#!")) {
+    fs::create_directories(scratch);
     auto script = scratch / "script";
     std::ofstream(script, std::ios::binary) << instruction.heredocs[0].content;
     fs::permissions(script, fs::perms(0755));

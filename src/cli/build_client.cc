@@ -89,7 +89,7 @@ Result<Json> follow_build(Client& client, const std::string& build_id, const OnP
   Tail tail;
   std::int64_t position = 0;
   using Micros = std::chrono::microseconds;
-  constexpr Micros kFirst(1000), kLast(100'000);
+  constexpr Micros kFirst(300), kLast(100'000);
   for (auto pause = kFirst;; pause = std::min(pause * 5 / 4, kLast)) {
     if (interrupted == 1) {
       interrupted = 2;
