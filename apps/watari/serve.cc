@@ -196,6 +196,7 @@ class Host {
     else if (pruned->bytes > 0)
       log::info("pruned {} images, {} blobs and {} layers that nothing needs: {} MB{}", pruned->manifests.size(), pruned->blobs.size(), pruned->layers.size(),
                 pruned->bytes / 1'000'000, full ? ", because the disk runs full" : "");
+    if (builder_) builder_->collect_cache(request.grace, false);
   }
 
   Result<void> open_builder() {

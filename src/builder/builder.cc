@@ -53,6 +53,10 @@ class BuilderImpl final : public Builder {
   }
   Result<void> export_caches(const Write& write) override { return export_cache_mounts(cache_mounts(), write); }
   Result<std::vector<std::string>> import_caches(const Read& read) override { return import_cache_mounts(cache_mounts(), read); }
+  std::size_t collect_cache(Seconds age, bool dry_run) override {
+    const auto has_layer = [this](const std::string& diff_id) { return images_.content().size(diff_id).has_value(); };
+    return cache_.collect({.age = age, .now = SystemClock().now(), .dry_run = dry_run, .has_layer = has_layer});
+  }
   Result<std::string> start(BuildRequest request) override;
   Result<std::string> start_base(BaseRequest request) override;
   Result<BuildReport> get(const std::string& build_id, std::int64_t log_position) override;

@@ -1,8 +1,12 @@
 #include "builder/cache.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "base/digest.h"
 #include "sys/files.h"
@@ -31,9 +35,26 @@ std::string StepCache::last_key(const std::string& slot) const {
   return key && key->size() == 64 ? *key : "";
 }
 
+namespace {
+
+// Two builds may make the same entry, and a third party may collect it: one at a time.
+std::mutex& writing() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+Seconds age_of(const fs::path& path, Time now) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 ? std::chrono::floor<Seconds>(now - Time(Seconds(info.st_mtime))) : Seconds(0);
+}
+
+}  // namespace
+
 std::optional<CachedStep> StepCache::find(const std::string& key) const {
-  auto text = sys::read_file(file_of(key, "json"));
+  auto path = file_of(key, "json");
+  auto text = sys::read_file(path);
   if (!text) return std::nullopt;
+  ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0);
   auto json = codec::parse_json(*text);
   if (!json) return std::nullopt;
   CachedStep step;
@@ -45,9 +66,7 @@ std::optional<CachedStep> StepCache::find(const std::string& key) const {
 }
 
 Result<void> StepCache::put(const Json& inputs, const StepNote& note, const CachedStep& step, const LayerContents& contents) const {
-  // Two builds may make the same entry; each is written by one at a time.
-  static std::mutex writing;
-  std::lock_guard lock(writing);
+  std::lock_guard lock(writing());
   auto text = inputs.dump();
   auto key = sha256_hex(text);
   auto entry = Json::object({{"created", step.created}});
@@ -82,6 +101,40 @@ std::optional<std::pair<oci::Layer, LayerContents>> StepCache::last(const std::s
     contents.emplace(path, content);
   }
   return std::pair(*step->layer, std::move(contents));
+}
+
+bool StepCache::collect_entry(const std::string& key, const Collection& what) const {
+  std::lock_guard lock(writing());
+  const auto json = file_of(key, "json");
+  // Half an entry is what a power cut left, or what is just being written.
+  const auto age = age_of(fs::exists(json) ? json : file_of(key, "inputs"), what.now);
+  if (age < std::max(what.age, Seconds(24 * 3600))) return false;
+  auto text = sys::read_file(json);
+  auto entry = text ? codec::parse_json(*text) : fail(text.error());
+  const bool useful = entry && (*entry)["layer"].is_object() && what.has_layer((*entry)["layer"]["diffId"].as_string());
+  if (what.dry_run) return !useful;
+  std::error_code ignored;
+  for (const char* kind : {"files", "inputs"}) fs::remove(file_of(key, kind), ignored);
+  if (!useful) fs::remove(json, ignored);
+  return !useful;
+}
+
+std::size_t StepCache::collect(const Collection& what) const {
+  std::error_code ignored;
+  std::size_t count = 0;
+  for (const auto& shelf : fs::directory_iterator(directory_, ignored)) {
+    if (shelf.path().filename().native().size() != 2) continue;
+    std::set<std::string> keys;
+    for (const auto& each : fs::directory_iterator(shelf.path(), ignored))
+      if (auto key = each.path().stem().string(); key.size() == 64) keys.insert(std::move(key));
+    for (const auto& key : keys) count += collect_entry(key, what) ? 1 : 0;
+  }
+  // What these say helps explanations only.
+  const auto old = std::max(what.age, Seconds(30 * 24 * 3600));
+  for (const char* notes : {"last", "at"})
+    for (const auto& each : fs::directory_iterator(directory_ / notes, ignored))
+      if (!what.dry_run && age_of(each.path(), what.now) >= old) fs::remove(each.path(), ignored);
+  return count;
 }
 
 namespace {

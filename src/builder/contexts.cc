@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "codec/compress.h"
 #include "codec/tar.h"
+#include "oci/files.h"
 #include "oci/layer_tar.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -55,11 +56,14 @@ codec::Source text_source(std::string_view text) {
 Result<std::unique_ptr<Contexts>> Contexts::open(fs::path directory) {
   TRY_VOID(sys::make_directories(directory));
   std::error_code problem;
+  const auto boot = directory / "boot";
+  const bool same_start = sys::read_file(boot).value_or("") == oci::boot_id();
   for (const auto& entry : fs::directory_iterator(directory)) {
     auto kind = entry.path().extension();
-    bool whole = kind == ".files" || (kind == ".index" && fs::exists(fs::path(entry.path()).replace_extension(".files")));
+    bool whole = same_start && (entry.path() == boot || kind == ".files" || (kind == ".index" && fs::exists(fs::path(entry.path()).replace_extension(".files"))));
     if (!whole) fs::remove_all(entry.path(), problem);
   }
+  if (!same_start) TRY_VOID(sys::replace_file(boot, oci::boot_id()));
   return std::unique_ptr<Contexts>(new Contexts(std::move(directory)));
 }
 

@@ -3,6 +3,10 @@
 //
 //   DIR/<id>.files   the tree;  DIR/<id>.index   its index (context_index.h), when the client sent one
 //   DIR/.tmp-*       half-made; removed at open
+//   DIR/boot         the machine's start in which all of this was written
+//
+// Nothing here is flushed: after another start of the machine files may be cut off or empty while their index is whole, and a build would
+// take them for what the index says. So everything of an earlier start is removed at open; clients send it again.
 //
 // <id> is a part of the SHA-256 of the index, or of the tar that was sent whole. A new tree is made of hard links to the files of the trees
 // before it wherever name, content, mode, owner, time and attributes are the same: trees never change once they have their name. Content
@@ -28,7 +32,7 @@ struct Context {
 
 class Contexts {
  public:
-  // Removes what a crash left half-made.
+  // Removes what a crash left half-made, and everything when the machine was started since.
   static Result<std::unique_ptr<Contexts>> open(std::filesystem::path directory);
 
   // Unpacks a tar (plain, gzip or zstd) and returns its id.

@@ -102,8 +102,8 @@ Result<void> prune(const Options& options) {
     return {};
   }
   for (const auto& manifest : answer["manifests"].as_array()) fmt::print("{}\n", manifest.as_string());
-  fmt::print("{} {} images, {} blobs and {} layers: {}\n", options.dry_run ? "would remove" : "removed", answer["manifests"].as_array().size(),
-             answer["blobs"].as_array().size(), answer["layers"].as_array().size(), size_text(answer["freedBytes"].as_int()));
+  fmt::print("{} {} images, {} blobs, {} layers and {} entries of the build cache: {}\n", options.dry_run ? "would remove" : "removed", answer["manifests"].as_array().size(),
+             answer["blobs"].as_array().size(), answer["layers"].as_array().size(), answer["cacheEntries"].as_int(), size_text(answer["freedBytes"].as_int()));
   return {};
 }
 

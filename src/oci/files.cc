@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/strings.h"
 
 namespace watari::oci {
 
@@ -112,6 +113,17 @@ Result<void> publish_durably(const std::vector<Written>& files) {
     directories.insert(file.to.parent_path());
   }
   return sync_all({directories.begin(), directories.end()});
+}
+
+const std::string& boot_id() {
+  static const std::string id = [] {
+    Fd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    std::string text(64, '\0');
+    const auto count = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    return std::string(trim(text));
+  }();
+  return id;
 }
 
 Time modified_at(const fs::path& path) {

@@ -60,6 +60,8 @@ struct Written {
 // The same for several files that are written already, at the price of few journal commits: all are flushed at once, renamed in their order,
 // and then their directories are flushed at once.
 Result<void> publish_durably(const std::vector<Written>& files);
+// Differs after every start of the machine: what was written under another one, and not flushed, may be lost or damaged.
+const std::string& boot_id();
 Time modified_at(const std::filesystem::path& path);  // the epoch when it is not there
 // rm -rf that also copes with deep trees; what cannot be removed is logged.
 void remove_tree(const std::filesystem::path& path);

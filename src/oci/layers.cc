@@ -3,7 +3,6 @@
 #include "base/digest.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "base/strings.h"
 #include "codec/compress.h"
 #include "codec/reflect.h"
 #include "oci/files.h"
@@ -16,18 +15,6 @@ namespace watari::oci {
 namespace fs = std::filesystem;
 
 namespace {
-
-// Differs after every start of the machine.
-const std::string& boot_id() {
-  static const std::string id = [] {
-    Fd fd(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-    std::string text(64, '\0');
-    const auto count = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
-    text.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-    return std::string(trim(text));
-  }();
-  return id;
-}
 
 struct Record {
   Layers::Info info;

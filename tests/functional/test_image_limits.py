@@ -1,10 +1,13 @@
 """What the server prunes by itself: what nothing needs and is old."""
+import contextlib
 import json
 import os
 import pathlib
 import sys
+import threading
 import time
 
+import pytest
 import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -13,12 +16,13 @@ from busybox_image import layer_tar, make_layout, push  # noqa: E402
 from server import Server  # noqa: E402
 
 
-def age(server, hours):
+def age(server, hours, part="images"):
     """Everything in the image store was last used `hours` ago."""
     then = time.time() - hours * 3600
-    for path, _, files in os.walk(server.root / "images"):
+    for path, _, files in os.walk(server.root / part):
         for name in files:
-            os.utime(pathlib.Path(path) / name, (then, then))
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(pathlib.Path(path) / name, (then, then))
 
 
 def test_old_images_that_nothing_needs_go_by_themselves(tmp_path):
@@ -42,3 +46,65 @@ def test_old_images_that_nothing_needs_go_by_themselves(tmp_path):
         assert not (blobs / layer).exists()
         assert requests.get(f"{server.url}/v2/web/manifests/1", timeout=10).content == kept.content
         assert requests.get(f"{server.url}/v2/web/blobs/{json.loads(kept.content)['layers'][0]['digest']}", timeout=10).status_code == 200
+
+
+def entries(server):
+    return {path for path in (server.root / "images/cache").glob("??/*.json")}
+
+
+def test_entries_of_the_build_cache_go_with_their_layers_and_only_when_they_are_old(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("SKIPPED: building needs root")
+    (tmp_path / "file").write_text("a")
+
+    def build(server, tag, text):
+        (tmp_path / "Dockerfile").write_text(f"FROM busybox\n{text}")
+        return server.watari("build", "--explain", "-t", tag, tmp_path).stdout
+
+    with Server("--images-unused", "48", "--images-min-free", "0") as server:
+        server.watari("base", "build", "busybox", "--from", "busybox")
+        build(server, "kept", "COPY file /kept\n")
+        kept = entries(server)
+        build(server, "lost", "COPY file /lost\nRUN true\n")
+        lost = entries(server) - kept
+        assert len(kept) == 1 and len(lost) == 2
+        server.watari("images", "rm", "lost")
+        age(server, 40)
+        assert server.own("PruneImages", graceSeconds=48 * 3600)["cacheEntries"] == 0 and entries(server) == kept | lost
+        age(server, 50)
+        told = server.own("PruneImages", graceSeconds=48 * 3600, dryRun=True)
+        assert entries(server) == kept | lost and told["cacheEntries"] >= 1
+        server.restart()  # prunes when it starts
+        deadline = time.monotonic() + 30
+        while entries(server) != kept and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert entries(server) == kept
+        # What is tagged still comes from the cache; what went is made again.
+        assert "CACHED" in build(server, "kept", "COPY file /kept\n")
+        assert "CACHED" not in build(server, "lost", "COPY file /lost\nRUN true\n")
+        assert len(entries(server)) == 3
+
+
+def test_prunes_beside_builds_break_none(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("SKIPPED: building needs root")
+    with Server() as server:
+        server.watari("base", "build", "busybox", "--from", "busybox")
+        stop = threading.Event()
+
+        def prune():
+            while not stop.is_set():
+                age(server, 24 * 40, "images/cache")  # no entry is spared for being young
+                server.own("PruneImages", graceSeconds=3600)
+
+        thread = threading.Thread(target=prune)
+        thread.start()
+        try:
+            for number in range(12):
+                (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN echo {number % 3} > /a\nRUN echo {number} > /b\nRUN cat /a /b\n")
+                server.watari("build", "-t", "web", tmp_path)
+        finally:
+            stop.set()
+            thread.join()
+        done = server.watari("build", "--no-cache", tmp_path)
+        assert "11" in done.stderr

@@ -7,6 +7,7 @@
 #include "aws/gen/watari/inspect_image.h"
 #include "aws/gen/watari/list_images.h"
 #include "aws/gen/watari/prune_images.h"
+#include "builder/builder.h"
 #include "control/control.h"
 #include "control/images.h"
 #include "oci/image_store.h"
@@ -140,6 +141,7 @@ Result<PruneImagesResponse> prune_images(Call& call, const PruneImagesRequest& r
   response.blobs = std::move(pruned.blobs);
   response.layers = std::move(pruned.layers);
   response.freedBytes = pruned.bytes;
+  response.cacheEntries = call.platform.builder ? static_cast<std::int64_t>(call.platform.builder->collect_cache(wanted.grace, wanted.dry_run)) : 0;
   return response;
 }
 
