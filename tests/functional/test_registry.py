@@ -193,6 +193,10 @@ def test_manifests_tags_and_blobs_are_deleted(server):
     manifest = small_manifest(server, "gone", annotations={"only": "here"})
     for tag in ("1", "2"):
         call(server, "PUT", f"/v2/gone/manifests/{tag}", manifest, {"Content-Type": MANIFEST})
+    status, headers, body = call(server, "HEAD", "/v2/gone/manifests/1", headers={"Accept": "application/vnd.oci.image.index.v1+json"})
+    assert (status, int(headers["content-length"]), body) == (200, len(manifest), b"") and headers["docker-content-digest"] == digest_of(manifest)
+    assert headers["content-type"] == MANIFEST  # what is stored, whatever is accepted
+    assert call(server, "DELETE", "/v2/gone/manifests/none")[0] == 404
     assert call(server, "DELETE", "/v2/gone/manifests/1")[0] == 202
     assert call(server, "GET", "/v2/gone/manifests/1")[0] == 404
     assert call(server, "GET", f"/v2/gone/manifests/{digest_of(manifest)}")[0] == 200

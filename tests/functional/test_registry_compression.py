@@ -127,7 +127,7 @@ def sent_over(link):
 def with_skopeo(inside, place, server, tmp_path):
     subprocess.run([*inside, "skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", "--src-creds", ":".join(server.keys), f"docker://{place}/web:1",
                     f"dir:{tmp_path}/pulled"], check=True, timeout=120)
-    return (tmp_path / "pulled/manifest.json").read_bytes()
+    yield (tmp_path / "pulled/manifest.json").read_bytes()
 
 
 def with_containerd(inside, place, server, tmp_path):
@@ -143,15 +143,47 @@ def with_containerd(inside, place, server, tmp_path):
         subprocess.run([*inside, *ctr, "images", "pull", "--plain-http", "--user", ":".join(server.keys), f"{place}/web:1"], check=True, capture_output=True, timeout=120)
         listed = subprocess.run([*ctr, "images", "ls"], check=True, capture_output=True, text=True).stdout
         digest = re.search(r"sha256:[0-9a-f]{64}", listed).group(0)
-        return subprocess.run([*ctr, "content", "get", digest], check=True, capture_output=True).stdout
+        yield subprocess.run([*ctr, "content", "get", digest], check=True, capture_output=True).stdout
     finally:
         daemon.terminate()
         daemon.wait()
 
 
-@pytest.mark.parametrize("client", [with_skopeo, with_containerd])
+def with_docker(inside, place, server, tmp_path):
+    """Also pulls an image with gzip layers of the same content, and pushes what it has pulled."""
+    home = server.directory / "docker"  # a short name: its sockets' may not be long
+    (home / "config").mkdir(parents=True)
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{home}/docker.sock", "DOCKER_CONFIG": str(home / "config")}
+    docker = lambda *words, **more: subprocess.run(["docker", *words], env=environment, check=True, capture_output=True, text=True, timeout=120, **more).stdout  # noqa: E731
+    with open(home / "log", "w") as log:
+        # Not `ip netns exec`, which hides the control groups; what it mounts goes with it.
+        daemon = subprocess.Popen(["nsenter", f"--net=/run/netns/{inside[-1]}", "unshare", "--mount", "dockerd", "--data-root", home / "data", "--exec-root", home / "run", "--pidfile", home / "pid",
+                                   "-H", environment["DOCKER_HOST"], "--insecure-registry", place, "--iptables=false", "--ip6tables=false", "--bridge=none"], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 30
+        while subprocess.run(["docker", "info"], env=environment, capture_output=True).returncode != 0:
+            assert time.monotonic() < deadline and daemon.poll() is None, (home / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        docker("login", "-u", server.keys[0], "--password-stdin", place, input=server.keys[1])
+        docker("pull", f"{place}/web:1")
+        digest = docker("image", "inspect", "--format", "{{index .RepoDigests 0}}", f"{place}/web:1").strip().split("@")[1]
+        plain = docker("image", "inspect", "--format", "{{.Id}}", f"{place}/web:1")
+        docker("tag", f"{place}/web:1", f"{place}/back:1")
+        docker("push", f"{place}/back:1")
+        assert requests.get(f"{server.url}/v2/back/manifests/1", timeout=30).status_code == 200
+        server.watari("images", "compress", "--root", server.root, "web:1", "--as", "packed:1", "--with", "gzip")
+        docker("rmi", f"{place}/web:1", f"{place}/back:1")
+        yield requests.get(f"{server.url}/v2/web/manifests/{digest}", timeout=30).content
+        docker("pull", f"{place}/packed:1")
+        assert docker("image", "inspect", "--format", "{{.Id}}", f"{place}/packed:1") == plain
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+@pytest.mark.parametrize("client", [with_skopeo, with_containerd, with_docker])
 def test_real_clients_elsewhere_take_half_the_bytes_and_find_the_digest_of_the_build(client, tmp_path):
-    needed = {"with_skopeo": ["skopeo"], "with_containerd": ["containerd", "ctr"]}[client.__name__]
+    needed = {"with_skopeo": ["skopeo"], "with_containerd": ["containerd", "ctr"], "with_docker": ["docker", "dockerd"]}[client.__name__]
     if not all(map(shutil.which, needed)):
         pytest.skip(f"{' and '.join(needed)} are not installed: their pulls of compressed layers were not run")
     (tmp_path / "context").mkdir()
@@ -163,8 +195,10 @@ def test_real_clients_elsewhere_take_half_the_bytes_and_find_the_digest_of_the_b
             server.watari("build", "--root", server.root, tmp_path / "context", "-t", "web:1")
             wanted = requests.get(f"{server.url}/v2/web/manifests/1", timeout=30)
             before = sent_over(link)
-            manifest = client(["ip", "netns", "exec", name], f"{address}:{port}", server, tmp_path)
+            steps = client(["ip", "netns", "exec", name], f"{address}:{port}", server, tmp_path)
+            manifest = next(steps)
             taken = sent_over(link) - before
+            assert list(steps) == []  # what else the client does
             assert sha256(manifest) == wanted.headers["docker-content-digest"]
             assert 3_000_000 < taken < 6_000_000, taken
             details = server.client("ecr").describe_images(repositoryName="web", imageIds=[{"imageTag": "1"}])["imageDetails"]

@@ -261,3 +261,26 @@ def test_a_kill_during_a_compressed_push_leaves_a_whole_store(tmp_path):
                 assert digest_of(blob.read_bytes()) == f"sha256:{blob.name}"
         wanted = images_push(server, "web:1", f"{host(other)}/web:1", "--compress", "zstd")["digest"]
         assert requests.get(f"{other.url}/v2/web/manifests/1", timeout=30).headers["docker-content-digest"] == wanted
+
+
+def test_a_kill_during_a_pull_of_several_platforms_leaves_a_whole_store():
+    with Upstream() as upstream, Server() as server:
+        index = several_platforms(upstream, "arm64", "amd64", "s390x")
+        for wait in (0.02, 0.06, 0.1, 0.15):
+            thread = threading.Thread(target=lambda: pull(server, f"{upstream.host}/team/web:many", "--as", "multi:1", "--all-platforms", check=False))
+            thread.start()
+            time.sleep(wait)
+            server.kill()
+            thread.join(60)
+            server.start()
+            assert not list((server.root / "images/tmp").iterdir())
+            # A tag leads to all of it, or is not there.
+            answer = requests.get(f"{server.url}/v2/multi/manifests/1", timeout=30)
+            for entry in answer.json()["manifests"] if answer.status_code == 200 else []:
+                inner = requests.get(f"{server.url}/v2/multi/manifests/{entry['digest']}", timeout=30)
+                assert inner.status_code == 200
+                for blob in inner.json()["layers"]:
+                    assert digest_of(requests.get(f"{server.url}/v2/multi/blobs/{blob['digest']}", timeout=30).content) == blob["digest"]
+            server.watari("images", "rm", "--root", server.root, "multi:1", check=False)
+            server.own("PruneImages", graceSeconds=0)
+        assert pull(server, f"{upstream.host}/team/web:many", "--as", "multi:1", "--all-platforms")["digest"] == index["digest"]
