@@ -21,6 +21,7 @@
 #include "cli/output.h"
 #include "codec/json.h"
 #include "control/control.h"
+#include "control/hook_networks.h"
 #include "control/images.h"
 #include "engine/local/local_engine.h"
 #include "engine/sessions.h"
@@ -33,6 +34,7 @@
 #include "oci/reference.h"
 #include "registry/lifecycle.h"
 #include "registry/registry.h"
+#include "sys/netns.h"
 #include "vault/vault.h"
 #include "version.h"
 #include "watari/checks.h"
@@ -235,6 +237,20 @@ class Host {
     if (!written) log::error("access log {}: {}", group, written.error().message);
   }
 
+  // The network namespace to call a hook from; null for the host's. On the loop.
+  std::shared_ptr<sys::Fd> hook_namespace(const control::HookCall& call) {
+    auto vpc = control::vpc_to_call_from(control_->state(), call);
+    if (!vpc) return nullptr;
+    auto open = [&]() -> Result<sys::Fd> {
+      TRY(auto name, engine_->vpc_namespace(vpc->id, vpc->cidr));
+      return sys::open_netns(name);
+    };
+    auto space = open();
+    if (space) return std::make_shared<sys::Fd>(std::move(*space));
+    log::error("lifecycle hook {}: {}; it is called from the host", call.run.id, space.error().message);
+    return nullptr;
+  }
+
   // What a former server left is taken over here; from now on the loop owns the state.
   Result<void> start_control() {
     control::Ports ports{.engine = engine_.get(), .balancer = balancer_.get()};
@@ -245,7 +261,16 @@ class Host {
     ports.unseal = [this](const std::string& sealed, const std::string& context) { return vault_->unseal(sealed, context); };
     ports.secret = [this](const model::Scope& scope, const std::string& from) { return vault_->read_secret(scope, from); };
     ports.call_hook = [this](control::HookCall call, std::function<void(control::HookAnswer)> done) {
-      hook_pool_.post([this, call = std::move(call), done = std::move(done)] { done(aws::ecs::call_hook(call, stopping_)); });
+      auto space = hook_namespace(call);
+      hook_pool_.post([this, call = std::move(call), done = std::move(done), space = std::move(space)] {
+        control::HookAnswer answer;
+        auto make = [&]() -> Result<void> {
+          answer = aws::ecs::call_hook(call, stopping_);
+          return {};
+        };
+        auto made = space ? sys::run_in_netns(*space, make) : make();
+        done(made ? std::move(answer) : control::HookAnswer{.kind = control::HookAnswer::Kind::Unreachable, .reason = made.error().message});
+      });
     };
     ports.call_alarm_action = [this](model::Alarm alarm, model::AlarmCall call, std::string url, std::function<void(std::string)> done) {
       hook_pool_.post([this, alarm = std::move(alarm), call = std::move(call), url = std::move(url), done = std::move(done)] {

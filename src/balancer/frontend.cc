@@ -15,14 +15,15 @@ namespace {
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html, load-balancer-request-tracing.html
 struct Headers {
   std::string mode;  // append | preserve | remove
-  bool client_port = false, tls_version = false;
+  bool client_port = false, tls_version = false, drop_invalid = false;
   bool operator==(const Headers&) const = default;
 
   static Headers of(const model::LoadBalancer& balancer) {
     const auto& attributes = balancer.attributes;
     return {.mode = attribute(attributes, "routing.http.xff_header_processing.mode", "append"),
             .client_port = attribute(attributes, "routing.http.xff_client_port.enabled", "false") == "true",
-            .tls_version = attribute(attributes, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false") == "true"};
+            .tls_version = attribute(attributes, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false") == "true",
+            .drop_invalid = attribute(attributes, "routing.http.drop_invalid_header_fields.enabled", "false") == "true"};
   }
 };
 
@@ -107,7 +108,9 @@ struct HttpPort {
     auto if_also = [&](const std::string& condition) { return condition.empty() && when.empty() ? "\n" : " if" + condition + when + "\n"; };
     std::string source = how.client_port ? "%[var(sess.source)]:%[src_port]" : "%[var(sess.source)]";
     std::string id = logged ? "%[var(txn.id)]" : new_id();
-    std::string out = "  http-request set-var(txn.forwarded) bool(1) if { req.hdr_names -m sub x-forwarded- x-amzn- }" + when + "\n";
+    // ALB: valid names are letters, digits and hyphens.
+    std::string out = how.drop_invalid ? "  http-request del-header '[^A-Za-z0-9-]' -m reg" + if_also("") : "";
+    out += "  http-request set-var(txn.forwarded) bool(1) if { req.hdr_names -m sub x-forwarded- x-amzn- }" + when + "\n";
     std::vector<std::pair<std::string, std::string>> added;
     if (how.mode == "append") added.emplace_back("X-Forwarded-For", source);
     added.emplace_back("X-Forwarded-Proto", scheme());

@@ -20,11 +20,11 @@ namespace {
 
 constexpr int kNoLimit = std::numeric_limits<int>::max() / 2;
 
-// Weights are whole numbers up to 999 on the wire; whole percentages stay readable.
+// Weights are whole numbers up to 999 on the wire; whole percentages stay readable, tenths of a percent are exact.
 Weights weights_for(const std::string& target, const std::string& other, double percent) {
   bool whole = percent == std::floor(percent);
-  int of_target = static_cast<int>(whole ? percent : std::round(percent * 9));
-  int total = whole ? 100 : 900;
+  int of_target = static_cast<int>(whole ? percent : std::round(percent * 10));
+  int total = whole ? 100 : 1000;
   Weights weights{{other, total - of_target}, {target, of_target}};
   std::ranges::sort(weights, {}, &model::WeightedTargetGroup::target_group);
   return weights;

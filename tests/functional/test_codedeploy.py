@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 
+import botocore.exceptions
 import pytest
+import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from server import REPO  # noqa: E402
-from services import Application, web  # noqa: E402
+from services import Application, newest, web  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
 
@@ -57,6 +59,12 @@ class Hooks:
         self.http.server_close()
 
 
+def refused(call, **arguments):
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        call(**arguments)
+    return error.value.response["Error"]["Code"]
+
+
 @pytest.fixture(scope="module")
 def plain(server):
     app = Application(server, "cd")
@@ -94,23 +102,46 @@ def test_a_deployment_is_one_object_of_both_apis(plain):
     assert plain.first in content
 
 
-@pytest.mark.parametrize("config,weights", [("CodeDeployDefault.ECSCanary10Percent5Minutes", {0.0, 10.0, 100.0}),
-                                            ("CodeDeployDefault.ECSLinear10PercentEvery1Minutes", {10.0 * step for step in range(11)})])
-def test_traffic_moves_in_steps_without_a_failed_request(plain, config, weights):
+def odd_spec(definition):
+    """As people write it: keys in any case, an unneeded quote here and there."""
+    return (f"VERSION: '0.0'\nresources:\n  - targetService:\n      type: AWS::ECS::Service\n      PROPERTIES:\n        taskdefinition: \"{definition}\"\n"
+            "        loadBalancerInfo: {containername: app, ContainerPort: '8080'}\n        capacityProviderStrategy:\n"
+            "          - {capacityProvider: FARGATE, base: 0, weight: 1}\nhooks: []\n")
+
+
+def steps(percent):
+    return {0.0, *(float(weight) for weight in range(percent, 100, percent)), 100.0}
+
+
+# Its weights, its planned waits in minutes, and how much faster than the server's clock the service's goes: a step is a second or more.
+@pytest.mark.parametrize("config,weights,minutes,faster", [
+    ("CodeDeployDefault.ECSAllAtOnce", {0.0, 100.0}, 0, 1), ("CodeDeployDefault.ECSCanary10Percent5Minutes", {0.0, 10.0, 100.0}, 5, 2),
+    ("CodeDeployDefault.ECSCanary10Percent15Minutes", {0.0, 10.0, 100.0}, 15, 6), ("CodeDeployDefault.ECSLinear10PercentEvery1Minutes", steps(10), 9, 1),
+    ("CodeDeployDefault.ECSLinear10PercentEvery3Minutes", steps(10), 27, 3), ("thirds", steps(33), 6, 2)])
+def test_every_configuration_moves_traffic_in_its_steps_without_a_failed_request(plain, config, weights, minutes, faster):
+    if config == "thirds":
+        plain.deploy.create_deployment_config(deploymentConfigName=config, computePlatform="ECS", trafficRoutingConfig={
+            "type": "TimeBasedLinear", "timeBasedLinear": {"linearPercentage": 33, "linearInterval": 2}})
+    service = plain.ecs.describe_services(services=["cd"])["services"][0]["serviceArn"]
+    plain.ecs.tag_resource(resourceArn=service, tags=[{"key": "watari:timeScale", "value": str(faster)}])
     load = plain.load()
-    version = "steps-" + str(len(weights))
-    deployment = plain.create(version, deploymentConfigName=config)
-    seen = set()
+    deployment = plain.create(config, deploymentConfigName=config, spec=odd_spec if config == "thirds" else None)
+    seen = []
 
     def over():
-        seen.update(one["trafficWeight"] for one in plain.target(deployment)["taskSetsInfo"] if one["taskSetLabel"] == "Green")
+        (weight,) = [one["trafficWeight"] for one in plain.target(deployment)["taskSetsInfo"] if one["taskSetLabel"] == "Green"]
+        seen.append(weight)
         return plain.info(deployment)["status"] == "Succeeded"
 
     plain.until(over)
     result = load.stop()
     assert result["failed"] == 0, result
-    assert plain.serving() == {version}
-    assert seen <= weights and len(seen) >= 3, seen
+    assert plain.serving() == {config} and plain.info(deployment)["deploymentConfigName"] == config
+    # Where the machine stalls for more than a second, a step may be missed.
+    assert seen == sorted(seen) and set(seen) <= weights and len(weights - set(seen)) <= len(weights) // 4, seen
+    shift = next(event for event in plain.target(deployment)["lifecycleEvents"] if event["lifecycleEventName"] == "AllowTraffic")
+    assert (shift["endTime"] - shift["startTime"]).total_seconds() >= minutes / faster - 0.01
+    plain.ecs.untag_resource(resourceArn=service, tagKeys=["watari:timeScale"])
 
 
 def test_a_second_deployment_is_queued_and_comes_after(plain):
@@ -137,32 +168,40 @@ def test_hooks_are_asked_in_order_and_decide(server):
         events = {event["lifecycleEventName"]: event["status"] for event in app.target(deployment)["lifecycleEvents"]}
         assert set(events.values()) == {"Succeeded"} and "TestTraffic" in events
         load = app.load()
-        failed = app.create("v3", {"AfterAllowTraffic": bad.url("no")})
-        assert app.until_over(failed) == "Failed"
-        info = app.info(failed)
-        assert info["errorInformation"]["code"] == "HOOK_EXECUTION_FAILURE" and "AfterAllowTraffic" in info["errorInformation"]["message"]
-        events = {event["lifecycleEventName"]: event["status"] for event in app.target(failed)["lifecycleEvents"]}
-        assert events["AfterAllowTraffic"] == "Failed" and events["End"] == "Skipped"
-        back = app.info(app.until(lambda: app.info(failed)["rollbackInfo"]["rollbackDeploymentId"]))
-        assert back["creator"] == "codeDeployRollback" and back["rollbackInfo"]["rollbackTriggeringDeploymentId"] == failed
-        assert app.until_over(back["deploymentId"]) == "Succeeded"
-        assert load.stop()["failed"] == 0
-    assert app.serving() == {"v2"}
+        for name in names:
+            failed = app.create("not-" + name, {**{other: good.url(other) for other in names}, name: bad.url(name)})
+            assert app.until_over(failed) == "Failed"
+            info = app.info(failed)
+            assert info["errorInformation"]["code"] == "HOOK_EXECUTION_FAILURE" and name in info["errorInformation"]["message"]
+            events = [(event["lifecycleEventName"], event["status"]) for event in app.target(failed)["lifecycleEvents"]]
+            at = events.index((name, "Failed"))
+            assert {status for _, status in events[:at]} == {"Succeeded"} and {status for _, status in events[at + 1:]} == {"Skipped"}, events
+            if name == "BeforeInstall":  # nothing has changed that could be rolled back
+                assert "rollbackInfo" not in info or "rollbackDeploymentId" not in info["rollbackInfo"]
+                app.until(lambda: newest(app.ecs, "cd-hooks")["status"] == "ROLLBACK_SUCCESSFUL")
+            else:
+                back = app.info(info["rollbackInfo"]["rollbackDeploymentId"])
+                assert back["creator"] == "codeDeployRollback" and back["rollbackInfo"]["rollbackTriggeringDeploymentId"] == failed
+                assert app.until_over(back["deploymentId"]) == "Succeeded"
+            assert app.serving() == {"v2"} and requests.get(app.test_url, timeout=5).text == "v2\n"
+        result = load.stop()
+        assert result["failed"] == 0, result
     app.remove()
 
 
-@pytest.mark.parametrize("moment", ["Install", "Ready", "AllowTraffic", "End"])
+@pytest.mark.parametrize("moment", ["BeforeInstall", "AfterInstall", "Ready", "BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic", "End"])
 def test_stopping_goes_back_at_every_stage_and_the_rollback_is_seen_at_once(plain, server, moment):
     before = plain.serving()
     load = plain.load()
     with Hooks(server) as hooks, plain.waiting(termination=2880, ready=2880 if moment == "Ready" else 0):
         hooks.release.clear()
-        deployment = plain.create("never", {"AfterInstall": hooks.url("x")} if moment == "Install" else None,
+        asks = moment not in ("Ready", "AllowTraffic", "End")
+        deployment = plain.create("never", {moment: hooks.url("x")} if asks else None,
                                   deploymentConfigName="CodeDeployDefault.ECSCanary10Percent15Minutes" if moment == "AllowTraffic"
                                   else "CodeDeployDefault.ECSAllAtOnce")
         if moment == "Ready":
             plain.until_status(deployment, "Ready")
-        elif moment == "Install":
+        elif asks:
             plain.until(lambda: hooks.seen)
         else:
             plain.until(lambda: [event for event in plain.target(deployment)["lifecycleEvents"]
@@ -172,11 +211,37 @@ def test_stopping_goes_back_at_every_stage_and_the_rollback_is_seen_at_once(plai
         assert info["status"] == "Stopped" and info["errorInformation"]["code"] == "MANUAL_STOP"
         back = info["rollbackInfo"]["rollbackDeploymentId"]
         assert back in plain.deploy.list_deployments(applicationName=plain.application, deploymentGroupName=plain.group)["deployments"]
+        assert refused(plain.deploy.stop_deployment, deploymentId=deployment) == "DeploymentAlreadyCompletedException"
+        assert refused(plain.deploy.continue_deployment, deploymentId=deployment) == "DeploymentAlreadyCompletedException"
         assert plain.until_over(back) == "Succeeded"
         assert plain.info(deployment)["rollbackInfo"]["rollbackDeploymentId"] == back
     result = load.stop()
     assert result["failed"] == 0, result
     assert plain.serving() == before
+
+
+def test_a_stop_without_rollback_is_no_deployment_of_its_own_and_traffic_returns(plain):
+    before = plain.serving()
+    load = plain.load()
+    deployment = plain.create("never", deploymentConfigName="CodeDeployDefault.ECSCanary10Percent15Minutes")
+    plain.until(lambda: 10 in plain.balanced.weights().values())
+    listed = plain.deploy.list_deployments()["deployments"]
+    plain.deploy.stop_deployment(deploymentId=deployment, autoRollbackEnabled=False)
+    info = plain.info(deployment)
+    assert info["status"] == "Stopped" and not info.get("rollbackInfo", {}).get("rollbackDeploymentId")
+    plain.until(lambda: newest(plain.ecs, "cd")["status"] == "ROLLBACK_SUCCESSFUL")
+    assert plain.deploy.list_deployments()["deployments"] == listed and plain.serving() == before
+    result = load.stop()
+    assert result["failed"] == 0, result
+
+
+def test_a_ready_wait_that_runs_out_stops_the_deployment(plain):
+    before = plain.serving()
+    with plain.waiting(ready=1):
+        deployment = plain.create("nobody-came")
+        info = plain.until_status(deployment, "Succeeded", "Failed", "Stopped")
+        assert info["status"] == "Stopped" and plain.serving() == before
+        plain.until(lambda: newest(plain.ecs, "cd")["status"] == "ROLLBACK_SUCCESSFUL")
 
 
 def test_the_ecs_api_stops_what_codedeploy_began(plain):

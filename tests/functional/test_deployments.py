@@ -265,3 +265,160 @@ def test_a_client_token_stands_for_one_request(ecs, network):
     with pytest.raises(ecs.exceptions.ConflictException):
         ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken="t1",
                      overrides={"containerOverrides": [{"name": "app", "command": ["true"]}]})
+
+
+def hooked(stage, url, **more):
+    return {"lifecycleHooks": [{"hookTargetArn": url, "lifecycleStages": [stage], **more}]}
+
+
+SHIFTS = {"LINEAR": ({"linearConfiguration": {"stepPercent": 25.0, "stepBakeTimeInMinutes": 1}}, [25, 50, 75, 100], 3),
+          "CANARY": ({"canaryConfiguration": {"canaryPercent": 7.5, "canaryBakeTimeInMinutes": 2}}, [7.5, 100], 2)}
+
+
+@pytest.mark.parametrize("strategy", SHIFTS)
+def test_each_step_of_a_shift_is_made_and_waited_for(server, ecs, network, strategy):
+    """A hook at PRODUCTION_TRAFFIC_SHIFT is called at each step, and the load balancer's weights are then what it is told."""
+    shift, wanted, minutes = SHIFTS[strategy]
+    name, seen = "steps-" + strategy.lower(), []
+
+    def answer(event):
+        details = event["executionDetails"]
+        seen.append((details["productionTrafficWeights"][details["targetServiceRevisionArn"]], balanced.weights()))
+        return 200, {"hookStatus": "SUCCEEDED"}
+
+    with Hooks(answer) as hooks:
+        balanced = blue_green(server, ecs, network, name)
+        seen.clear()
+        ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v2"), **PORTS), deploymentConfiguration={
+            "strategy": strategy, "bakeTimeInMinutes": 1, **shift, **hooked("PRODUCTION_TRAFFIC_SHIFT", hooks.url)})
+        assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    done = newest(ecs, name)
+    assert [told for told, _ in seen] == wanted
+    for told, real in seen:
+        assert real[balanced.groups[1]] * 100 == told * sum(real.values())
+    assert (done["finishedAt"] - done["startedAt"]).total_seconds() >= minutes + 1  # with the bake time; a minute is a second here
+    revisions = ecs.describe_service_revisions(serviceRevisionArns=[done["sourceServiceRevisions"][0]["arn"], done["targetServiceRevision"]["arn"]])
+    assert [one["taskDefinition"].rsplit(":", 1)[1] for one in revisions["serviceRevisions"]] == ["1", "2"] and revisions["failures"] == []
+    assert requests.get(balanced.url, timeout=5).text == "v2\n"
+    remove(ecs, name)
+
+
+def test_a_failing_hook_takes_the_release_back_at_every_stage(server, ecs, network):
+    """And StopServiceDeployment with ROLLBACK while a hook is asked, at every stage, too."""
+    asked = threading.Event()
+
+    def answer(event):
+        if event["lifecycleStage"] != stage or fails is None:
+            asked.set()
+            return 200, {"hookStatus": "IN_PROGRESS" if event["lifecycleStage"] == stage and fails is None and not stopped.is_set() else "SUCCEEDED", "callBackDelay": 1}
+        return 200, {"hookStatus": "FAILED", "reason": "no"}
+
+    stage, fails, stopped = None, False, threading.Event()
+    with Hooks(answer) as hooks:
+        balanced = blue_green(server, ecs, network, "everywhere")
+        test_url = balanced.add_test_listener()
+        entry = balanced.load_balancers(True)[0]
+        entry["advancedConfiguration"]["testListenerRule"] = balanced.test_rule
+        for stage in STAGES:
+            for fails in (True, None):
+                asked.clear(), stopped.clear()
+                ecs.update_service(service="everywhere", taskDefinition=register(ecs, "everywhere", web("v2"), **PORTS), loadBalancers=[entry],
+                                   deploymentConfiguration=hooked(stage, hooks.url))
+                if fails is None:
+                    assert asked.wait(60)
+                    ecs.stop_service_deployment(serviceDeploymentArn=newest(ecs, "everywhere")["serviceDeploymentArn"], stopType="ROLLBACK")
+                    assert newest(ecs, "everywhere")["status"].startswith("ROLLBACK_")
+                    stopped.set()
+                failed = wait_for_deployment(ecs, "everywhere")
+                assert failed["status"] == "ROLLBACK_SUCCESSFUL" and (fails is None or f"{stage} failed: no" in failed["statusReason"]), failed
+                assert newest(ecs, "everywhere")["rollback"]["reason"]
+                assert requests.get(balanced.url, timeout=5).text == requests.get(test_url, timeout=5).text == "v1\n"
+    remove(ecs, "everywhere")
+
+
+def test_an_aborted_deployment_stays_where_it_is_until_the_next(server, ecs, network):
+    balanced = blue_green(server, ecs, network, "aborted", {
+        "strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 50.0, "canaryBakeTimeInMinutes": 1440}})
+    ecs.update_service(service="aborted", taskDefinition=register(ecs, "aborted", web("v2"), **PORTS))
+    until(lambda: set(balanced.weights().values()) == {50})
+    arn = newest(ecs, "aborted")["serviceDeploymentArn"]
+    ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType="ABORT")
+    assert wait_for_deployment(ecs, "aborted")["status"] == "STOPPED"
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType="ABORT")
+    assert error.value.response["Error"]["Code"] == "ConflictException"
+    assert set(balanced.weights().values()) == {50}
+    assert {requests.get(balanced.url, timeout=5).text for _ in range(40)} == {"v1\n", "v2\n"}
+    server.kill()
+    server.start()
+    ecs = server.client("ecs")
+    assert {requests.get(balanced.url, timeout=5).text for _ in range(40)} == {"v1\n", "v2\n"}
+    balanced.again(server)
+    ecs.update_service(service="aborted", taskDefinition=register(ecs, "aborted", web("v3"), **PORTS), deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
+    assert wait_for_deployment(ecs, "aborted")["status"] == "SUCCESSFUL"
+    assert {requests.get(balanced.url, timeout=5).text for _ in range(20)} == {"v3\n"}
+    until(lambda: len(ecs.list_tasks(serviceName="aborted")["taskArns"]) == 1)
+
+    # What lists say of these three.
+    def listed(**filters):
+        return [one["status"] for one in ecs.list_service_deployments(service="aborted", **filters)["serviceDeployments"]]
+
+    assert listed() == ["SUCCESSFUL", "STOPPED", "SUCCESSFUL"]
+    assert listed(status=["STOPPED"]) == ["STOPPED"] and listed(status=["IN_PROGRESS", "PENDING"]) == []
+    first = ecs.list_service_deployments(service="aborted", maxResults=2)
+    rest = ecs.list_service_deployments(service="aborted", nextToken=first["nextToken"])
+    assert len(first["serviceDeployments"]) == 2 and len(rest["serviceDeployments"]) == 1 and "nextToken" not in rest
+    began = first["serviceDeployments"][0]["createdAt"]
+    assert listed(createdAt={"after": began}) in (["SUCCESSFUL"], []) and len(listed(createdAt={"before": began})) >= 2
+    unknown = ecs.describe_service_deployments(serviceDeploymentArns=[arn, arn + "x"])
+    assert len(unknown["serviceDeployments"]) == 1 and [one["reason"] for one in unknown["failures"]] == ["MISSING"]
+    remove(ecs, "aborted")
+
+
+@pytest.mark.parametrize("action", ["CONTINUE", "ROLLBACK"])
+def test_a_pause_that_nobody_ends_does_what_it_was_told(server, ecs, network, action):
+    name = "pause-" + action.lower()
+    balanced = blue_green(server, ecs, network, name)
+    ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v2"), **PORTS), deploymentConfiguration={"lifecycleHooks": [
+        {"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"], "timeoutConfiguration": {"timeoutInMinutes": 1, "action": action}}]})
+    assert wait_for_deployment(ecs, name)["status"] == ("SUCCESSFUL" if action == "CONTINUE" else "ROLLBACK_SUCCESSFUL")
+    assert requests.get(balanced.url, timeout=5).text == ("v2\n" if action == "CONTINUE" else "v1\n")
+    assert (action == "CONTINUE") != ("timed out" in newest(ecs, name).get("statusReason", ""))
+    remove(ecs, name)
+
+
+def test_a_test_rule_may_stand_beside_the_production_rule(server, ecs, network):
+    """Both on one listener, told apart by a header."""
+    balanced = Balanced(server, "beside")
+    rule = balanced.elb.create_rule(ListenerArn=balanced.listener, Priority=1, Actions=[{"Type": "forward", "TargetGroupArn": balanced.groups[0]}], Conditions=[
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Try", "Values": ["yes"]}}])["Rules"][0]["RuleArn"]
+    entry = balanced.load_balancers(True)[0]
+    entry["advancedConfiguration"]["testListenerRule"] = rule
+    ecs.create_service(serviceName="beside", taskDefinition=register(ecs, "beside", web("v1"), **PORTS), desiredCount=1, networkConfiguration=network,
+                       loadBalancers=[entry], deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
+    assert wait_for_deployment(ecs, "beside")["status"] == "SUCCESSFUL"
+    ecs.update_service(service="beside", taskDefinition=register(ecs, "beside", web("v2"), **PORTS), deploymentConfiguration={
+        "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}]})
+    hook = until(lambda: paused(ecs, "beside"))[0]
+    assert requests.get(balanced.url, headers={"X-Try": "yes"}, timeout=5).text == "v2\n" and requests.get(balanced.url, timeout=5).text == "v1\n"
+    ecs.continue_service_deployment(serviceDeploymentArn=newest(ecs, "beside")["serviceDeploymentArn"], hookId=hook["hookId"])
+    assert wait_for_deployment(ecs, "beside")["status"] == "SUCCESSFUL"
+    assert requests.get(balanced.url, headers={"X-Try": "yes"}, timeout=5).text == requests.get(balanced.url, timeout=5).text == "v2\n"
+    remove(ecs, "beside")
+
+
+def test_a_hook_may_live_in_the_vpc(server, ecs, network):
+    """At an address that only the VPC knows: it is called from there."""
+    script = "#!/bin/sh\\necho Content-type: application/json\\necho\\necho {\\\\\"hookStatus\\\\\": \\\\\"SUCCEEDED\\\\\"}\\necho asked >> /tmp/www/asked\\n"
+    serve = f"mkdir -p /tmp/www/cgi-bin && printf '{script}' > /tmp/www/cgi-bin/hook && chmod +x /tmp/www/cgi-bin/hook && " + web("0")
+    task = ecs.run_task(taskDefinition=register(ecs, "inside", serve, **PORTS), networkConfiguration=network)["tasks"][0]["taskArn"]
+    wait(ecs, "tasks_running", tasks=[task])
+    details = ecs.describe_tasks(tasks=[task])["tasks"][0]["attachments"][0]["details"]
+    address = next(one["value"] for one in details if one["name"] == "privateIPv4Address")
+    balanced = blue_green(server, ecs, network, "within")
+    ecs.update_service(service="within", taskDefinition=register(ecs, "within", web("v2"), **PORTS),
+                       deploymentConfiguration=hooked("POST_SCALE_UP", f"http://{address}:8080/cgi-bin/hook"))
+    assert wait_for_deployment(ecs, "within")["status"] == "SUCCESSFUL"
+    assert requests.get(balanced.url, timeout=5).text == "v2\n"
+    remove(ecs, "within")
+    ecs.stop_task(task=task)

@@ -150,8 +150,8 @@ class Application:
             "ContainerName": "app", "ContainerPort": 8080}}}
         return json.dumps({"version": 0.0, "Resources": [{"TargetService": service}], "Hooks": [{event: to} for event, to in hooks.items()]})
 
-    def create(self, version, hooks=None, **more):
-        content = self.spec(self.register(version), **(hooks or {}))
+    def create(self, version, hooks=None, spec=None, **more):
+        content = (spec or self.spec)(self.register(version), **(hooks or {}))
         return self.deploy.create_deployment(
             applicationName=self.application, deploymentGroupName=self.group,
             revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}, **more)["deploymentId"]

@@ -1,6 +1,7 @@
 """CodeDeploy as boto3 (CBOR) and older clients (JSON 1.1) see it: what is accepted, refused and described. Deployments that run:
 tests/functional/test_codedeploy.py."""
 
+import datetime
 import hashlib
 import json
 import pathlib
@@ -229,3 +230,41 @@ def test_unknown_deployments_have_codedeploys_errors(deploy):
     assert refused(deploy.get_deployment, deploymentId="nonsense")[0] == "InvalidDeploymentIdException"
     assert refused(deploy.stop_deployment, deploymentId="d-AAAAAAAAA")[0] == "DeploymentDoesNotExistException"
     assert refused(deploy.continue_deployment, deploymentId="d-AAAAAAAAA")[0] == "DeploymentDoesNotExistException"
+
+
+def test_lists_and_batches_take_their_filters(server, deploy, place):
+    deploy.create_application(applicationName="listed", computePlatform="ECS")
+    deploy.create_deployment_group(applicationName="listed", deploymentGroupName="g", **group_members(server, place))
+    group = {"applicationName": "listed", "deploymentGroupName": "g"}
+    (made,) = deploy.list_deployments(**group)["deployments"]  # the one that CreateService made
+    info = deploy.get_deployment(deploymentId=made)["deploymentInfo"]
+    created, second = info["createTime"], datetime.timedelta(seconds=1)
+    assert deploy.list_deployments(**group, createTimeRange={"start": created - second, "end": created + second})["deployments"] == [made]
+    assert deploy.list_deployments(**group, createTimeRange={"start": created + second})["deployments"] == []
+    assert deploy.list_deployments(**group, createTimeRange={"end": created - second})["deployments"] == []
+    assert deploy.list_deployments(**group, includeOnlyStatuses=["Queued", info["status"]])["deployments"] == [made]
+    assert deploy.list_deployments(**group, includeOnlyStatuses=["Queued", "Baking"])["deployments"] == []
+    assert refused(deploy.list_deployments, **group, includeOnlyStatuses=["Done"])[0] == "ValidationException"
+    assert refused(deploy.list_deployments, **group, createTimeRange={"start": created, "end": created - second})[0] == "InvalidTimeRangeException"
+    assert refused(deploy.list_deployments, deploymentGroupName="g")[0] == "ApplicationNameRequiredException"
+    assert refused(deploy.list_deployments, applicationName="nobody")[0] == "ApplicationDoesNotExistException"
+    assert refused(deploy.list_deployments, applicationName="listed", deploymentGroupName="h")[0] == "DeploymentGroupDoesNotExistException"
+    many = deploy.batch_get_deployments(deploymentIds=[made, "d-AAAAAAAAA"])["deploymentsInfo"]
+    assert [one["deploymentId"] for one in many] == [made]
+    assert refused(deploy.batch_get_deployments, deploymentIds=["nonsense"])[0] == "InvalidDeploymentIdException"
+    assert refused(deploy.batch_get_deployments, deploymentIds=[made] * 26)[0] == "BatchLimitExceededException"
+    assert refused(deploy.batch_get_deployments, deploymentIds=[])[0] == "DeploymentIdRequiredException"
+    assert deploy.list_deployment_targets(deploymentId=made)["targetIds"] == ["default:cd-wire"]
+    assert refused(deploy.list_deployment_targets, deploymentId=made, targetFilters={"Colour": ["x"]})[0] == "InvalidTargetFilterNameException"
+    assert refused(deploy.get_deployment_target, deploymentId=made, targetId="default:other")[0] == "DeploymentTargetDoesNotExistException"
+    (target,) = deploy.batch_get_deployment_targets(deploymentId=made, targetIds=["default:cd-wire"])["deploymentTargets"]
+    assert target["deploymentTargetType"] == "ECSTarget" and target["ecsTarget"]["targetArn"].endswith("service/default/cd-wire")
+    assert refused(deploy.batch_get_deployment_targets, deploymentId=made, targetIds=["default:other"])[0] == "DeploymentTargetDoesNotExistException"
+    assert refused(deploy.continue_deployment, deploymentId=made, deploymentWaitType="SOON")[0] == "ValidationException"
+    assert refused(deploy.put_lifecycle_event_hook_execution_status, deploymentId=made, lifecycleEventHookExecutionId="x", status="Skipped")[
+        0] == "InvalidLifecycleEventHookExecutionStatusException"
+    assert refused(deploy.put_lifecycle_event_hook_execution_status, deploymentId=made, lifecycleEventHookExecutionId="x", status="Failed")[
+        0] == "InvalidLifecycleEventHookExecutionIdException"
+    groups = deploy.batch_get_deployment_groups(applicationName="listed", deploymentGroupNames=["g", "none"])
+    assert [one["deploymentGroupName"] for one in groups["deploymentGroupsInfo"]] == ["g"]
+    deploy.delete_application(applicationName="listed")

@@ -90,7 +90,9 @@ Result<GetDeploymentResponse> get_deployment(Call& call, const GetDeploymentRequ
 }
 
 Result<BatchGetDeploymentsResponse> batch_get_deployments(Call& call, const BatchGetDeploymentsRequest& request) {
+  if (request.deploymentIds.empty()) return error("DeploymentIdRequiredException", "At least one deployment id must be specified.");
   if (request.deploymentIds.size() > 25) return error("BatchLimitExceededException", "At most 25 deployments in one call.");
+  for (const auto& id : request.deploymentIds) TRY_VOID(check_deployment_id(id));
   BatchGetDeploymentsResponse response;
   for (const auto& view : views_of(call))
     if (std::ranges::count(request.deploymentIds, view.id)) response.deploymentsInfo.push_back(describe(call, view));
@@ -102,14 +104,17 @@ Result<ListDeploymentsResponse> list_deployments(Call& call, const ListDeploymen
     return error("ApplicationNameRequiredException", "A deployment group is named without its application.");
   if (request.applicationName) TRY_VOID(find_application(call, *request.applicationName));
   if (request.deploymentGroupName) TRY_VOID(find_group(call, *request.applicationName, request.deploymentGroupName));
+  const auto& range = request.createTimeRange;
+  if (range && range->start && range->end && *range->start > *range->end)
+    return error("InvalidTimeRangeException", "The time range begins after its end.");
   std::vector<View> found;
   for (const auto& view : views_of(call)) {
     if (request.applicationName && view.application != *request.applicationName) continue;
     if (request.deploymentGroupName && view.group != *request.deploymentGroupName) continue;
     if (!among(request.includeOnlyStatuses, std::string(status_of(view, call)))) continue;
     auto at = created_at(view);
-    if (request.createTimeRange && request.createTimeRange->start && at < *request.createTimeRange->start) continue;
-    if (request.createTimeRange && request.createTimeRange->end && at > *request.createTimeRange->end) continue;
+    if (range && range->start && at < *range->start) continue;
+    if (range && range->end && at > *range->end) continue;
     found.push_back(view);
   }
   auto key = [](const View& view) { return newest_first(created_at(view), view.id); };

@@ -92,6 +92,9 @@ bool goes_back(const Deployment& deployment) {
   if (!deployment.code_deploy || deployment.code_deploy->rollback_id.empty() || !deployment.source || !on_the_way_back(deployment.status))
     return false;
   const auto& code = *deployment.code_deploy;
+  // What BeforeInstall ends has changed nothing that could be rolled back.
+  // Source: https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
+  if (!deployment.stop_requested && deployment.stage == model::Stage::PreScaleUp) return false;
   if (stopped_by_somebody(deployment)) return code.rollback_on_stop;
   return deployment.triggered_alarms.empty() ? code.rollback_on_failure : code.rollback_on_alarm;
 }
@@ -120,9 +123,14 @@ std::vector<View> views_of(const Call& call) {
   return out;
 }
 
-Result<View> find_view(const Call& call, const std::string& id) {
+Result<void> check_deployment_id(const std::string& id) {
   if (id.empty()) return error("DeploymentIdRequiredException", "The deployment id is missing.");
   if (!id.starts_with("d-")) return error("InvalidDeploymentIdException", "Specified DeploymentId is not in the valid format: {}", id);
+  return {};
+}
+
+Result<View> find_view(const Call& call, const std::string& id) {
+  TRY_VOID(check_deployment_id(id));
   for (auto& view : views_of(call))
     if (view.id == id) return view;
   return error("DeploymentDoesNotExistException", "The deployment {} could not be found", id);

@@ -19,6 +19,7 @@ struct View {
 std::vector<View> views_of(const Call& call);  // oldest first
 // DeploymentDoesNotExistException, InvalidDeploymentIdException.
 Result<View> find_view(const Call& call, const std::string& id);
+Result<void> check_deployment_id(const std::string& id);
 
 std::string_view status_of(const View& view, const Call& call);
 bool finished(const View& view, const Call& call);

@@ -37,7 +37,7 @@ std::span<const AttributeRule> load_balancer_attributes(const model::LoadBalance
       {"ipv6.deny_all_igw_traffic", "false", ""},
       {"load_balancing.cross_zone.enabled", "true", ""},
       {"routing.http.desync_mitigation_mode", "defensive", ""},
-      {"routing.http.drop_invalid_header_fields.enabled", "false", ""},
+      {"routing.http.drop_invalid_header_fields.enabled", "false", "true|false"},
       // The Host header reaches targets as it came, either way.
       {"routing.http.preserve_host_header.enabled", "false", "true|false"},
       {"routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", "true|false"},
@@ -121,6 +121,22 @@ Result<void> set_attribute(std::span<const AttributeRule> rules, std::vector<mod
   if (std::ranges::find(choices, value) == choices.end())
     return error(kInvalid, "'{}' must be one of '{}', but is '{}'", key, join(choices, ","), value);
   return store();
+}
+
+// What each attribute alone does not show.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
+Result<void> check_target_group_attributes(const model::TargetGroup& group) {
+  auto value = [&](std::string_view key, std::string_view otherwise) {
+    auto found = std::ranges::find(group.attributes, key, &model::Tag::key);
+    return found == group.attributes.end() ? std::string(otherwise) : found->value;
+  };
+  bool sticky = value("stickiness.enabled", "false") == "true";
+  if (sticky && value("stickiness.type", "") == "app_cookie" && value("stickiness.app_cookie.cookie_name", "").empty())
+    return error(kInvalid, "'stickiness.app_cookie.cookie_name' must be given for the stickiness type 'app_cookie'");
+  auto algorithm = value("load_balancing.algorithm.type", "round_robin");
+  if (value("slow_start.duration_seconds", "0") != "0" && algorithm != "round_robin")
+    return error("InvalidConfigurationRequest", "Slow start is for the algorithm 'round_robin' only; this target group has '{}'", algorithm);
+  return {};
 }
 
 std::vector<model::Tag> all_attributes(std::span<const AttributeRule> rules, const std::vector<model::Tag>& attributes) {

@@ -152,6 +152,7 @@ Result<ModifyTargetGroupAttributesResponse> modify_target_group_attributes(Call&
       TRY_VOID(set_attribute(target_group_attributes(changed), changed.attributes, key, value));
       if (key == "deregistration_delay.timeout_seconds") changed.deregistration_delay = Seconds(parse_number<int>(value).value_or(300));
     }
+    TRY_VOID(check_target_group_attributes(changed));
     state_of(call).target_groups.put(changed.arn, changed);
     return changed;
   }));

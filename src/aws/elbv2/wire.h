@@ -52,6 +52,7 @@ std::span<const AttributeRule> target_group_attributes(const model::TargetGroup&
 // Takes the changes into `attributes`; ValidationError names what is unknown, malformed or not supported.
 Result<void> set_attribute(std::span<const AttributeRule> rules, std::vector<model::Tag>& attributes, const std::string& key,
                            const std::string& value);
+Result<void> check_target_group_attributes(const model::TargetGroup& group);
 std::vector<model::Tag> all_attributes(std::span<const AttributeRule> rules, const std::vector<model::Tag>& attributes);
 
 }  // namespace watari::aws::elbv2
