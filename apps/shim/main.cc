@@ -10,6 +10,7 @@
 
 #include "codec/reflect.h"
 #include "init.h"
+#include "keeper.h"
 #include "runtime/shim_protocol.h"
 #include "server.h"
 #include "surroundings.h"
@@ -63,8 +64,9 @@ Result<void> serve(const std::string& directory) {
 
 int main(int argc, char** argv) {
   if (argc >= 3 && std::strcmp(argv[1], "init") == 0) return watari::shim::run_as_init(argv + 2);
+  if (argc == 5 && std::strcmp(argv[1], "keep") == 0) return watari::shim::keep(argv + 2);
   if (argc != 2) {
-    std::fputs("usage: watari-shim DIR   (started by `watari serve`, one for each task)\n", stderr);
+    std::fputs("usage: watari-shim DIR   (started by `watari serve`, one for each task, and one, `watari-shim keep`, for the load balancers)\n", stderr);
     return 2;
   }
   auto served = watari::shim::serve(argv[1]);

@@ -36,9 +36,10 @@ std::string place_commands(const std::string& backend, std::size_t index, const 
 }  // namespace
 
 Haproxy::Haproxy(const Options& options, AccessLogSink sink)
-    : options_(options), addresses_(bind_addresses(options.address)), sockets_(addresses_), sink_(std::move(sink)) {}
+    : options_(options), addresses_(bind_addresses(options.address)), sockets_(addresses_), keeper_(options.run_directory, options.haproxy), sink_(std::move(sink)) {}
 
 void Haproxy::adopt() {
+  keeper_.end_former();
   auto found = Process::find(options_.run_directory);
   number_ = Process::last_number(options_.run_directory);
   // The former daemon may have been killed while a process was starting: let it come up, or it would listen unseen.
@@ -248,14 +249,37 @@ void Haproxy::retire(std::unique_ptr<Process> process) {
 }
 
 void Haproxy::sweep() {
-  std::erase_if(replaced_, [](const auto& process) {
+  std::erase_if(replaced_, [this](const auto& process) {
     if (!process->idle()) return false;
+    counting_.take(process->number(), parse_stat(process->command("show stat -1 6 -1").value_or("")));
     process->terminate();
     return true;
   });
 }
 
+void Haproxy::provide() {
+  if (!running() || generation_ != wanted_) return;
+  if (!keeper_.stands_by(number_)) {
+    auto sockets = sockets_.inherited(plan_.listening);
+    if (auto log = logs_.find(number_); log != logs_.end()) sockets.emplace_back(kRequestLogVariable, log->second.fd());
+    auto stands_by = keeper_.stand_by(number_, process_->pidfd(), sockets);
+    if (!stands_by && !complaints_.contains(stands_by.error().message)) {
+      log::warn("load balancer: nobody starts HAProxy again while this server is down: {}", stands_by.error().message);
+      complaints_.insert(stands_by.error().message);
+    }
+  }
+  auto began = Steady::now();
+  if (provided_ || began < provide_again_) return;
+  auto write = [this]() -> Result<void> {
+    TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(plan_, tables_)));
+    return write_file(fmt::format("{}/haproxy-{}.now", options_.run_directory, number_), render(plan_, tables_, wanted_, options_.run_directory, number_));
+  };
+  provided_ = write().has_value();
+  provide_again_ = Steady::now() + 20 * (Steady::now() - began);  // thousands of targets take a while
+}
+
 void Haproxy::stop(std::chrono::milliseconds limit) {
+  keeper_.end();
   sockets_.keep({});
   if (process_) retire(std::move(process_));
   for (auto end = Steady::now() + limit; !replaced_.empty() && Steady::now() < end;
@@ -318,6 +342,7 @@ Result<void> Haproxy::reload() {
   process_ = std::move(next);
   number_ = number;
   generation_ = wanted_;
+  provided_ = true;  // it begins with that
   splits_ = plan.splits;
   versions_.clear();
   remove_stale_files();
@@ -335,6 +360,7 @@ Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   auto commands = prepare(snapshot);
   auto carry_out = [&]() -> Result<void> {
     if (!running() || generation_ != wanted_) return reload();
+    provided_ = provided_ && commands.empty();
     TRY_VOID(order_all(commands));
     return change_splits();
   };

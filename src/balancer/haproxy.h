@@ -11,6 +11,7 @@
 #include "balancer/access_log.h"
 #include "balancer/compile.h"
 #include "balancer/counting.h"
+#include "balancer/keeper.h"
 #include "balancer/listening.h"
 #include "balancer/process.h"
 #include "balancer/request_log.h"
@@ -50,9 +51,12 @@ class Haproxy {
   std::vector<std::string> place(const Backend& backend, SlotTable& table, const std::map<std::string, bool>& wanted);
   Result<void> reload();
   Result<void> change_splits();
-  Result<std::vector<ServerStat>> ask_servers(int interrupt);
+  std::vector<const Backend*> to_ask(const Process& process);
+  Result<void> ask(const Process& process, const std::vector<const Backend*>& backends, int interrupt);
   // The next version of the map of a rule's split; `text` gets the commands that make it.
   Result<unsigned> next_version(const std::string& rule, const std::string& map, std::string& commands);
+  // Has somebody stand by for the time without a daemon, with what HAProxy would begin with (keeper.h).
+  void provide();
   Result<void> write_split(const std::string& rule, const std::string& split_text) const;
   Result<void> order(const std::string& commands);
   // One after the other, as few round trips as HAProxy's buffer allows.
@@ -62,8 +66,8 @@ class Haproxy {
   // Ends replaced processes that have nothing left to do.
   void sweep();
   // Requests per "backend address", those of replaced processes included.
-  std::map<std::string, int> count_sessions(const std::vector<ServerStat>& stats);
-  void count(const std::vector<ServerStat>& stats);
+  std::map<std::string, int> count_sessions() const;
+  void count();
   void read_log(int process);
   void take_states(const std::vector<ServerStat>& stats);
   model::TargetHealth health_of(const model::Target& target, const ServerStat* stat, const Slot* slot) const;
@@ -71,6 +75,9 @@ class Haproxy {
   Options options_;
   std::vector<std::string> addresses_;
   ListeningSockets sockets_;
+  Keeper keeper_;
+  bool provided_ = false;                           // the keeper's configuration is that of now
+  Steady::time_point provide_again_{};
   std::unique_ptr<Process> process_;                // the newest one: it listens
   std::vector<std::unique_ptr<Process>> replaced_;  // finishing their requests
   int number_ = 0;                                  // of the last process
@@ -82,6 +89,11 @@ class Haproxy {
   std::map<std::string, unsigned> versions_;   // of their maps, where it was asked
   std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
   std::string wanted_;                         // the generation of plan_ and tables_
+  struct Seen {
+    Steady::time_point at{};  // when it was asked
+    std::vector<ServerStat> stats;
+  };
+  std::map<int, std::map<std::string, Seen>> seen_;  // by process and backend
   Counting counting_;
   std::map<int, RequestLog> logs_;  // by process
   AccessLog access_log_;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <span>
 #include <unordered_map>
 
 #include "balancer/haproxy.h"
@@ -12,6 +13,9 @@
 namespace watari::balancer {
 
 namespace {
+
+constexpr Millis kRound{900};
+constexpr std::size_t kAskedAtOnce = 20;
 
 // "HTTP status 503 after 4 ms: Service Unavailable"
 std::string probe_in_words(const ServerStat& stat) {
@@ -37,21 +41,49 @@ std::string reason_of(const ServerStat& stat) {
 
 }  // namespace
 
-std::map<std::string, int> Haproxy::count_sessions(const std::vector<ServerStat>& stats) {
+// Those in which something begins, leaves or is down are asked at each look, the others about every second: the answer about thousands of
+// servers takes HAProxy tens of milliseconds. Of a replaced process only what leaves matters at once.
+std::vector<const Backend*> Haproxy::to_ask(const Process& process) {
+  auto& seen = seen_[process.number()];
+  auto now = Steady::now();
+  bool newest = &process == process_.get();
+  std::vector<const Backend*> out;
+  for (const auto& backend : plan_.backends) {
+    const auto& slots = tables_[backend.name].slots;
+    bool moves = std::ranges::any_of(slots, [&](const Slot& slot) { return slot.draining || (newest && !slot.free() && (!slot.up || !slot.settled)); });
+    if (moves || now - seen[backend.name].at > kRound) out.push_back(&backend);
+  }
+  return out;
+}
+
+// A few at a time: HAProxy writes a whole answer before its thread serves anybody else. Free slots, which are most, are left out: they are in
+// maintenance. So are draining ones of sticky backends.
+Result<void> Haproxy::ask(const Process& process, const std::vector<const Backend*>& backends, int interrupt) {
+  auto& seen = seen_[process.number()];
+  for (std::size_t from = 0; from < backends.size(); from += kAskedAtOnce) {
+    auto some = std::span(backends).subspan(from, std::min(kAskedAtOnce, backends.size() - from));
+    std::string text;
+    for (const auto* backend : some) {
+      bool all = backend->sticky && std::ranges::any_of(tables_[backend->name].slots, &Slot::draining);
+      text += fmt::format("{}show stat {} 6 -1{}", text.empty() ? "" : "; ", backend->name, all ? "" : " no-maint");
+    }
+    TRY(auto csv, process.command(text, interrupt));
+    auto stats = parse_stat(csv);
+    counting_.take(process.number(), stats);
+    if (&process == process_.get()) take_states(stats);
+    for (const auto* backend : some) seen[backend->name] = {.at = Steady::now(), .stats = {}};
+    for (auto& stat : stats)
+      if (auto of = seen.find(stat.backend); of != seen.end()) of->second.stats.push_back(std::move(stat));
+  }
+  return {};
+}
+
+std::map<std::string, int> Haproxy::count_sessions() const {
   std::map<std::string, int> sessions;
-  auto add = [&](const std::vector<ServerStat>& lines) {
-    for (const auto& stat : lines) {
-      if (stat.sessions > 0) sessions[stat.backend + " " + stat.address] += stat.sessions;
-    }
-  };
-  add(stats);
-  sweep();
-  for (const auto& process : replaced_)
-    if (auto answer = process->command("show stat -1 6 -1")) {
-      auto old = parse_stat(*answer);
-      add(old);
-      counting_.take(process->number(), old);
-    }
+  for (const auto& [process, backends] : seen_)
+    for (const auto& [name, seen] : backends)
+      for (const auto& stat : seen.stats)
+        if (stat.sessions > 0) sessions[name + " " + stat.address] += stat.sessions;
   return sessions;
 }
 
@@ -70,8 +102,7 @@ void Haproxy::read_log(int process) {
   });
 }
 
-void Haproxy::count(const std::vector<ServerStat>& stats) {
-  if (process_) counting_.take(process_->number(), stats);
+void Haproxy::count() {
   for (const auto& [number, log] : logs_) read_log(number);
   if (auto entries = access_log_.take(); sink_)
     for (const auto& of_one : entries) sink_(of_one);
@@ -119,8 +150,10 @@ void Haproxy::take_states(const std::vector<ServerStat>& stats) {
     if (index == 0 || index > table->second.slots.size()) continue;
     auto& slot = table->second.slots[index - 1];
     if (slot.free() || slot.address != stat.address) continue;
+    bool was_up = slot.up;
     slot.up = stat.status.starts_with("UP") || stat.status.starts_with("DRAIN");
     if (slot.up) slot.ever_healthy = true;
+    provided_ = provided_ && slot.up == was_up;
   }
 }
 
@@ -142,25 +175,16 @@ model::TargetHealth Haproxy::health_of(const model::Target& target, const Server
   return health;
 }
 
-// Free slots, which are most, are left out: they are in maintenance. So are draining ones of sticky backends.
-Result<std::vector<ServerStat>> Haproxy::ask_servers(int interrupt) {
-  bool all = std::ranges::any_of(plan_.backends, [&](const Backend& backend) {
-    return backend.sticky && std::ranges::any_of(tables_[backend.name].slots, &Slot::draining);
-  });
-  TRY(auto csv, process_->command(all ? "show stat -1 6 -1" : "show stat -1 6 -1 no-maint", interrupt));
-  return parse_stat(csv);
-}
-
 Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapshot, int interrupt) {
-  std::vector<ServerStat> stats;
-  if (running()) {
-    TRY(stats, ask_servers(interrupt));
-  }
-  auto sessions = count_sessions(stats);
-  count(stats);
-  take_states(stats);
-  std::unordered_map<std::string, const ServerStat*> by_server;
-  for (const auto& stat : stats) by_server[stat.backend + "/" + stat.server] = &stat;
+  sweep();
+  if (running()) TRY_VOID(ask(*process_, to_ask(*process_), interrupt));
+  for (const auto& process : replaced_) (void)ask(*process, to_ask(*process), -1);
+  std::erase_if(seen_, [&](const auto& seen) {
+    return !(running() && process_->number() == seen.first) && std::ranges::none_of(replaced_, [&](const auto& process) { return process->number() == seen.first; });
+  });
+  auto sessions = count_sessions();
+  count();
+  static const std::vector<ServerStat> kNone;
   std::unordered_map<std::string_view, const Backend*> backends;
   for (const auto& backend : plan_.backends) backends[backend.group] = &backend;
 
@@ -183,9 +207,10 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
     if (slot) {
       auto index = static_cast<std::size_t>(slot - table.slots.data()) + 1;
       auto checked = fmt::format("{}/s{}", backend->name, index), open = fmt::format("{}/o{}", backend->name, index);
-      auto line = [&](const std::string& server) {
-        auto line = by_server.find(server);
-        return line == by_server.end() ? nullptr : line->second;
+      const auto& stats = running() ? seen_[process_->number()][backend->name].stats : kNone;
+      auto line = [&](std::string_view server) {
+        auto line = std::ranges::find(stats, server.substr(backend->name.size() + 1), &ServerStat::server);
+        return line == stats.end() ? nullptr : &*line;
       };
       stat = line(checked);
       const auto* first = line(open);
@@ -210,6 +235,8 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
     if (target.draining_until && slot && Steady::now() - slot->drained < Millis(20)) health.in_flight = std::max(health.in_flight, 1);
     all.push_back(std::move(health));
   }
+  provided_ = provided_ && orders.empty();
+  provide();
   if (auto done = order_all(orders); !done) {
     generation_.clear();  // who got the order and who did not, a reload need not know
     return tl::unexpected(done.error());

@@ -207,7 +207,7 @@ void Process::terminate() {
 }
 
 void Process::remove_files() {
-  for (const char* end : {".cfg", ".pid", ".log"}) ::unlink(file(directory_, "haproxy", number_, end).c_str());
+  for (const char* end : {".cfg", ".now", ".pid", ".log"}) ::unlink(file(directory_, "haproxy", number_, end).c_str());
   ::unlink(file(directory_, "admin", number_, ".sock").c_str());
 }
 

@@ -66,7 +66,8 @@ Result<Child> spawn(const SpawnOptions& options) {
   if (options.new_session) flags |= POSIX_SPAWN_SETSID;
   ::posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
   auto argv = c_strings(options.argv);
-  auto environment = c_strings(options.environment.value_or(std::vector<std::string>{}));
+  static const std::vector<std::string> kNone;
+  auto environment = c_strings(options.environment ? *options.environment : kNone);  // the strings must outlive the pointers
   Child child;
   int error = ::posix_spawnp(&child.pid, argv[0], actions.get(), &attributes, argv.data(),
                              options.environment ? environment.data() : environ);

@@ -424,6 +424,33 @@ TEST_F(HaproxyTest, ServesAgainWithinASecondAfterHaproxyIsKilled) {
   EXPECT_EQ(sample(50)["one"], 50);  // it knows which ones were healthy
 }
 
+TEST_F(HaproxyTest, StartsAgainWithTheTargetsOfNowWhileTheDaemonIsDown) {
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  auto& two = add_server("blue", "two");  // into a running HAProxy: its own configuration does not know
+  apply();
+  ASSERT_TRUE(becomes(two, TargetState::Healthy));
+  ASSERT_TRUE(eventually([&] { return read_file(directory_ + "/haproxy-1.now").value_or("").contains(fmt::format(":{} ", two.port)); }));
+  balancer_.reset();
+  for (int kills = 0; kills < 2; ++kills) {
+    auto pid = haproxy_pid();
+    ASSERT_EQ(::kill(pid, SIGKILL), 0);
+    auto seen = sample(40);  // what connects meanwhile waits
+    EXPECT_EQ(seen["one"], 20);
+    EXPECT_EQ(seen["two"], 20);
+    EXPECT_TRUE(eventually([&] { return haproxy_pid() != pid; }));
+  }
+  auto pid = haproxy_pid();
+  start();
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy) && becomes(two, TargetState::Healthy));
+  EXPECT_EQ(haproxy_pid(), pid) << "it is adopted";
+  ::kill(pid, SIGKILL);  // and when it dies now, one starts it again, not two
+  EXPECT_TRUE(eventually([&] { return std::filesystem::exists(directory_ + "/haproxy-2.pid") && sample(2)["two"] == 1; }));
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/haproxy-1.pid"));
+}
+
 TEST_F(HaproxyTest, AdoptsARunningHaproxyWithoutTouchingIt) {
   auto& one = add_server("blue", "one");
   apply();
