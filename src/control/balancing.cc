@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "base/strings.h"
+#include "model/cidr.h"
 #include "model/tls_policy.h"
 
 namespace watari::control {
@@ -41,6 +42,9 @@ Result<model::Rule> rule_of(const State& state, const std::string& arn_text) {
 
 // The groups that an action forwards to exist, lie in the load balancer's VPC, and serve no other load balancer.
 Result<void> check_action(const State& state, const model::Action& action, const model::LoadBalancer& balancer) {
+  if (balancer.type == "network" && action.type != model::ActionType::Forward)
+    return refuse(Code::InvalidArgument, "InvalidLoadBalancerAction", "Action type '{}' must be 'forward': {} is a network load balancer", name_of(action.type),
+                  balancer.name);
   for (const auto& share : action.forward) {
     const auto* group = state.target_groups.find(share.target_group);
     if (!group) return refuse(Code::NotFound, "TargetGroupNotFound", "Target groups '{}' not found", share.target_group);
@@ -119,27 +123,6 @@ Result<void> check_listener(const State& state, model::Listener& listener, const
 std::string setting(const std::vector<model::Tag>& attributes, std::string_view key) {
   auto found = std::ranges::find(attributes, key, &model::Tag::key);
   return found == attributes.end() ? "" : found->value;
-}
-
-std::optional<std::uint32_t> parse_address(std::string_view text) {
-  std::uint32_t value = 0;
-  auto parts = split(text, '.');
-  if (parts.size() != 4) return std::nullopt;
-  for (const auto& part : parts) {
-    auto number = parse_number<unsigned>(part);
-    if (!number || *number > 255 || part.size() > 3) return std::nullopt;
-    value = value << 8 | *number;
-  }
-  return value;
-}
-
-bool in_range(std::uint32_t address, const std::string& cidr) {
-  auto slash = cidr.find('/');
-  auto base = parse_address(cidr.substr(0, slash));
-  auto bits = slash == std::string::npos ? 32 : parse_number<int>(cidr.substr(slash + 1)).value_or(32);
-  if (!base) return false;
-  std::uint32_t mask = bits <= 0 ? 0 : ~0U << (32 - bits);
-  return (address & mask) == (*base & mask);
 }
 
 void erase_listener(State& state, const std::string& listener) {
@@ -340,6 +323,9 @@ Result<model::Rule> create_rule(Control& control, model::Rule rule) {
     auto& state = control.state();
     TRY(auto listener, listener_of(state, rule.listener));
     TRY(auto balancer, balancer_of(state, listener.load_balancer));
+    if (balancer.type == "network")
+      return refuse(Code::InvalidArgument, "InvalidConfigurationRequest", "Listeners of network load balancers have no rules but the default one; '{}' is such a one",
+                    balancer.name);
     for (const auto& other : rules_of(state, rule.listener))
       if (other.priority == rule.priority)
         return refuse(Code::AlreadyExists, "PriorityInUse", "Priority '{}' is currently in use", rule.priority);
@@ -408,11 +394,12 @@ Result<void> register_targets(Control& control, const std::string& target_group,
     if (!group) return refuse(Code::NotFound, "TargetGroupNotFound", "Target groups '{}' not found", target_group);
     auto vpc = state.vpcs.get(network_key(group->scope, group->vpc));
     for (const auto& wanted : targets) {
-      auto address = parse_address(wanted.address);
+      auto address = model::parse_ipv4(wanted.address);
       if (!address)
         return refuse(Code::InvalidArgument, "ValidationError", "The target '{}' is not an IPv4 address{}", wanted.address,
                       group->target_type == "instance" ? "; register a machine by the address at which this host reaches it" : "");
-      if (group->target_type == "ip" && vpc && !in_range(*address, vpc->cidr))
+      auto range = vpc ? model::parse_cidr(vpc->cidr) : fail(Code::NotFound, "no VPC");
+      if (group->target_type == "ip" && range && !range->contains(*address))
         return refuse(Code::InvalidArgument, "InvalidTarget", "The IP address '{}' is not in the range {} of the VPC {}", wanted.address,
                       vpc->cidr, vpc->id);
       model::Target target{.target_group = target_group, .address = wanted.address, .port = wanted.port, .registered_at = control.now()};

@@ -1,5 +1,6 @@
 // What the meter measures, and under which names.
-// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html and
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html,
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-cloudwatch-metrics.html and
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
 #include <algorithm>
 
@@ -13,7 +14,9 @@ namespace watari::control {
 namespace {
 
 constexpr Seconds kTasksEvery{10};
-constexpr auto kBalancers = "AWS/ApplicationELB", kRevisions = "Watari/ECS", kTasks = "AWS/ECS";
+constexpr auto kBalancers = "AWS/ApplicationELB", kNetworkBalancers = "AWS/NetworkELB", kRevisions = "Watari/ECS", kTasks = "AWS/ECS";
+
+bool is_network(const std::string& balancer) { return balancer.find(":loadbalancer/net/") != std::string::npos; }
 
 // "arn:…:loadbalancer/app/web/50dc6c495c0c9188" -> "app/web/50dc6c495c0c9188"
 std::string balancer_dimension(const std::string& arn) { return arn.substr(arn.find("/") + 1); }
@@ -90,7 +93,11 @@ void Meter::measure_balancers() {
 
 void Meter::measure_group(const model::TargetGroup& group, const balancer::Counters& counters) {
   const auto* balancer = load_balancer_of(group.arn);
-  if (!balancer || balancer->find(":loadbalancer/app/") == std::string::npos) return;
+  if (!balancer) return;
+  if (is_network(*balancer)) {  // a request is a connection here
+    add(group.scope, {kNetworkBalancers, "NewFlowCount", {{"LoadBalancer", balancer_dimension(*balancer)}}}, "Count", ones(counters.requests));
+    return;
+  }
   model::Dimension of_group{"TargetGroup", group_dimension(group.arn)}, of_balancer{"LoadBalancer", balancer_dimension(*balancer)};
   add_counters(group.scope, kBalancers, {of_balancer, of_group}, counters);
   add_counters(group.scope, kBalancers, {of_balancer}, counters);
@@ -144,9 +151,10 @@ void Meter::measure_health() {
   }
   state.target_groups.each("", [&](const std::string& arn, const model::TargetGroup& group) {
     const auto* balancer = load_balancer_of(arn);
-    if (!balancer || balancer->find(":loadbalancer/app/") == std::string::npos) return;
+    if (!balancer) return;
+    auto space = is_network(*balancer) ? kNetworkBalancers : kBalancers;
     std::vector<model::Dimension> dimensions{{"LoadBalancer", balancer_dimension(*balancer)}, {"TargetGroup", group_dimension(arn)}};
-    auto gauge = [&](const char* name, int value) { add(group.scope, {kBalancers, name, dimensions}, "Count", metrics::totals(1, value, value, value)); };
+    auto gauge = [&](const char* name, int value) { add(group.scope, {space, name, dimensions}, "Count", metrics::totals(1, value, value, value)); };
     gauge("HealthyHostCount", counts[arn].first);
     gauge("UnHealthyHostCount", counts[arn].second);
   });

@@ -247,6 +247,7 @@ def test_targets_and_their_health(elb, make):
     assert (unknown["State"], unknown["Reason"]) == ("unused", "Target.NotRegistered")
     assert refused(elb.register_targets, TargetGroupArn=arn, Targets=[{"Id": "8.8.8.8"}])["Code"] == "InvalidTarget"
     assert refused(elb.register_targets, TargetGroupArn=arn, Targets=[{"Id": "i-123"}])["Code"] == "InvalidTarget"
+    assert "IPv4" in refused(elb.register_targets, TargetGroupArn=arn, Targets=[{"Id": "172.31.250.09"}])["Message"]
 
 
 def test_everything_survives_a_kill_of_the_daemon_and_is_served_meanwhile(fresh_server):

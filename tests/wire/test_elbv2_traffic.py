@@ -334,7 +334,7 @@ def test_grpc_passes_with_trailers_and_streams(world, authority):
         server.stop(None)
 
 
-def test_network_load_balancers_forward_bytes(world, authority):
+def test_network_load_balancers_forward_bytes(world, authority, server):
     arn = authority.load(world.acm, "db.test")
     group = world.group("tcp", world.keep(Echo()).port, Protocol="TCP")
     balancer = world.elb.create_load_balancer(Name="net", Type="network", Scheme="internal", Subnets=world.subnets[:1])["LoadBalancers"][0]
@@ -345,6 +345,19 @@ def test_network_load_balancers_forward_bytes(world, authority):
     assert talk(secure["Port"], authority.context()) == b"cba"
     web = world.balancer("web")
     assert refused(world.listener, web, group)["Code"] == "InvalidConfigurationRequest"
+    assert refused(world.listener, balancer, fixed_answer(), "TCP")["Code"] == "InvalidLoadBalancerAction"
+    rule = {"ListenerArn": plain["ListenerArn"], "Priority": 1, "Conditions": [{"Field": "path-pattern", "Values": ["/"]}]}
+    assert "no rules" in refused(world.elb.create_rule, **rule, Actions=[{"Type": "forward", "TargetGroupArn": group}])["Message"]
+    watch, of = server.client("cloudwatch"), {"Name": "LoadBalancer", "Value": balancer["LoadBalancerArn"].split(":loadbalancer/")[1]}
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def metric(name, *dimensions, stat="Sum"):
+        points = watch.get_metric_statistics(Namespace="AWS/NetworkELB", MetricName=name, Dimensions=[of, *dimensions], Period=3600, Statistics=[stat],
+                                             StartTime=now - datetime.timedelta(hours=2), EndTime=now + datetime.timedelta(hours=1))["Datapoints"]
+        return sum(point[stat] for point in points)
+
+    wait(lambda: metric("NewFlowCount") >= 2)
+    assert metric("HealthyHostCount", {"Name": "TargetGroup", "Value": group.rsplit(":", 1)[1]}, stat="Maximum") == 1
     assert "either HTTP" in refused(world.elb.create_listener, LoadBalancerArn=web["LoadBalancerArn"], Protocol="HTTP", Port=plain["Port"],
                                     DefaultActions=[fixed_answer()])["Message"]
 
