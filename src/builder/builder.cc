@@ -85,6 +85,7 @@ class BuilderImpl final : public Builder {
   oci::ImageStore& images_;
   std::unique_ptr<Contexts> contexts_;
   StepCache cache_;
+  ImagePackages packages_{images_};
   std::mutex mutex_;
   std::vector<std::string> finished_;
   std::map<std::string, Running> running_;  // last: its threads use the others until they are joined
@@ -181,7 +182,7 @@ Result<oci::Image> BuilderImpl::build(BuildRecord& record, const fs::path& scrat
   TRY(auto image, execute(*plan, images_, cache_, record.stop_signal(), record, options));
   const BuildFacts facts{.build_id = record.id(), .started_at = record.report().started_at, .ended_at = SystemClock().now(), .request = request,
                          .context = inputs.contexts[0], .dockerfile = *text, .plan = *plan, .materials = materials};
-  TRY_VOID(record_origin(images_, image, facts));
+  TRY_VOID(record_origin(images_, packages_, image, facts));
   for (const auto& tag : request.tags) {
     TRY(auto reference, oci::parse_reference(tag));
     TRY_VOID(images_.tag(reference.repository, reference.tag, image.digest));

@@ -8,6 +8,7 @@
 #include "builder/lint.h"
 #include "builder/sbom.h"
 #include "codec/json.h"
+#include "oci/manifest.h"
 #include "oci/reference.h"
 
 namespace watari::builder {
@@ -101,6 +102,7 @@ Json dependencies(const BuildFacts& facts, const Redaction& redacted) {
 std::string provenance_of(const BuildFacts& facts, const oci::Image& image) {
   const Redaction redacted(facts.request);
   auto subjects = Json::array();
+  if (facts.request.tags.empty()) subjects.push(Json::object({{"name", image.digest}, {"digest", sha256_set(hex_of(image.digest))}}));
   for (const auto& tag : facts.request.tags) subjects.push(Json::object({{"name", tag}, {"digest", sha256_set(hex_of(image.digest))}}));
   auto metadata = Json::object({{"invocationId", facts.build_id}, {"startedOn", iso8601(facts.started_at)}, {"finishedOn", iso8601(facts.ended_at)}});
   auto definition = Json::object({{"buildType", "urn:watari:build:dockerfile:v1"},
@@ -115,20 +117,25 @@ std::string provenance_of(const BuildFacts& facts, const oci::Image& image) {
       .dump();
 }
 
-Result<void> record_origin(oci::ImageStore& images, const oci::Image& image, const BuildFacts& facts) {
+Result<void> record_origin(oci::ImageStore& images, ImagePackages& known, const oci::Image& image, const BuildFacts& facts) {
   std::set<std::string> repositories;
   for (const auto& tag : facts.request.tags) {
     TRY(auto reference, oci::parse_reference(tag));
-    if (!images.repositories().manifest(reference.repository, image.digest)) repositories.insert(reference.repository);
+    repositories.insert(reference.repository);
   }
+  const bool untagged = repositories.empty();
+  if (untagged) repositories.insert(std::string(kUntagged));
+  std::erase_if(repositories, [&](const std::string& each) { return images.repositories().manifest(each, image.digest).has_value(); });
   if (repositories.empty()) return {};
-  TRY(auto packages, dpkg_status_of(images, image));
+  TRY(auto debian, dpkg_status_of(images, image));
+  TRY(auto others, known.of(image));
+  const auto name = untagged ? image.digest : facts.request.tags.front();
   const std::vector<oci::Artifact> artifacts{
       {std::string(kInToto), provenance_of(facts, image),
        {{"org.opencontainers.image.created", iso8601(facts.ended_at)}, {"in-toto.io/predicate-type", "https://slsa.dev/provenance/v1"}}},
-      {std::string(kSpdx), spdx_of_dpkg(facts.request.tags.front(), packages.value_or(""), image.created),
-       {{"org.opencontainers.image.created", image.created}}}};
+      {std::string(kSpdx), spdx_of_dpkg(name, debian.value_or(""), image.created, nullptr, others), {{"org.opencontainers.image.created", image.created}}}};
   for (const auto& repository : repositories) TRY_VOID(images.attach(repository, image.digest, artifacts));
+  if (untagged) TRY_VOID(images.repositories().link(std::string(kUntagged), image.digest, std::string(oci::kOciManifest)));
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include "builder/builder.h"
 #include "builder/contexts.h"
+#include "builder/image_packages.h"
 #include "builder/plan.h"
 
 namespace watari::builder {
@@ -54,9 +55,12 @@ struct BuildFacts {
 
 std::string provenance_of(const BuildFacts& facts, const oci::Image& image);
 
-// Attaches both documents to the image in every repository of the build's tags that does not have the image yet: an image that is there,
-// which is what a build makes in which nothing has changed, keeps those that it has. To be called before the image is tagged, so that a
+// Where images are that were built without a tag: they and their documents are found by digest.
+inline constexpr std::string_view kUntagged = "untagged";
+
+// Attaches both documents to the image in every repository of the build's tags (kUntagged without any) that does not have the image yet: an
+// image that is there, which is what a build makes in which nothing has changed, keeps those that it has. To be called before the image is tagged, so that a
 // crash leaves no image without them. Blocking.
-Result<void> record_origin(oci::ImageStore& images, const oci::Image& image, const BuildFacts& facts);
+Result<void> record_origin(oci::ImageStore& images, ImagePackages& known, const oci::Image& image, const BuildFacts& facts);
 
 }  // namespace watari::builder

@@ -1,8 +1,5 @@
 #include "builder/sbom.h"
 
-#include <sys/stat.h>
-#include <sys/xattr.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -12,6 +9,7 @@
 #include "base/digest.h"
 #include "base/strings.h"
 #include "builder/base_extras.h"
+#include "builder/layer_view.h"
 #include "codec/json.h"
 #include "sys/files.h"
 
@@ -67,6 +65,18 @@ Json package_json(const Stanza& package) {
                        {"externalRefs", Json::array({Json::object({{"referenceCategory", "PACKAGE-MANAGER"}, {"referenceType", "purl"}, {"referenceLocator", purl}})})}});
 }
 
+Json package_json(const Package& package) {
+  return Json::object({{"SPDXID", spdx_id(package.type + "-" + package.name + "-" + package.version + (package.qualifiers.empty() ? "" : "-" + package.qualifiers))},
+                       {"name", package.name},
+                       {"versionInfo", package.version},
+                       {"downloadLocation", "NOASSERTION"},
+                       {"filesAnalyzed", false},
+                       {"licenseConcluded", "NOASSERTION"},
+                       {"licenseDeclared", "NOASSERTION"},
+                       {"copyrightText", "NOASSERTION"},
+                       {"externalRefs", Json::array({Json::object({{"referenceCategory", "PACKAGE-MANAGER"}, {"referenceType", "purl"}, {"referenceLocator", package.purl()}})})}});
+}
+
 Json certificate_json(const BaseCertificate& certificate) {
   return Json::object({{"SPDXID", spdx_id(certificate.file)},
                        {"name", certificate.file},
@@ -82,7 +92,8 @@ Json certificate_json(const BaseCertificate& certificate) {
 
 }  // namespace
 
-std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras) {
+std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras,
+                         const std::vector<Package>& others) {
   auto packages = stanzas(dpkg_status);
   std::erase_if(packages, [](const Stanza& package) { return !value_of(package, "Status").ends_with(" installed"); });
   std::ranges::sort(packages, {}, [](const Stanza& package) { return std::pair(value_of(package, "Package"), value_of(package, "Architecture")); });
@@ -93,7 +104,12 @@ std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status,
     relations.push(Json::object({{"spdxElementId", "SPDXRef-DOCUMENT"}, {"relationshipType", "DESCRIBES"}, {"relatedSpdxElement", spdx_id(value_of(package, "Package"))}}));
     identity += value_of(package, "Package") + "=" + value_of(package, "Version") + "\n";
   }
-  std::string comment = list.as_array().empty() ? "No Debian packages: the image has no list of installed packages at /var/lib/dpkg/status, or an empty one. Other files are not examined." : "";
+  for (const auto& package : others) {
+    list.push(package_json(package));
+    relations.push(Json::object({{"spdxElementId", "SPDXRef-DOCUMENT"}, {"relationshipType", "DESCRIBES"}, {"relatedSpdxElement", list.as_array().back()["SPDXID"]}}));
+    identity += package.purl() + "\n";
+  }
+  std::string comment = list.as_array().empty() ? "No packages: the image has no list of packages of dpkg, apk, RubyGems, Bundler, npm, Yarn, pip or Go, or empty ones. Other files are not examined." : "";
   for (const auto& certificate : extras ? extras->certificates : std::vector<BaseCertificate>()) {
     list.push(certificate_json(certificate));
     relations.push(Json::object({{"spdxElementId", "SPDXRef-DOCUMENT"}, {"relationshipType", "DESCRIBES"}, {"relatedSpdxElement", spdx_id(certificate.file)}}));
@@ -115,36 +131,13 @@ std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status,
   return out.dump();
 }
 
-namespace {
-
-enum class Seen { Found, Below, Gone };
-
-// Looks a file up in one layer as overlayfs does: what a layer does not have may be in those below it, unless it hides them.
-// Source: https://docs.kernel.org/filesystems/overlayfs.html#whiteouts-and-opaque-directories
-Seen look_up(const fs::path& layer, const fs::path& path) {
-  auto at = layer;
-  bool hides = false;
-  for (const auto& part : path) {
-    at /= part;
-    struct stat info{};
-    if (::lstat(at.c_str(), &info) != 0) return hides ? Seen::Gone : Seen::Below;
-    if (S_ISREG(info.st_mode)) return Seen::Found;
-    if (!S_ISDIR(info.st_mode)) return Seen::Gone;  // a whiteout, or a link, which no Debian has on this way
-    char opaque = 0;
-    hides = hides || (::lgetxattr(at.c_str(), "trusted.overlay.opaque", &opaque, 1) == 1 && opaque == 'y');
-  }
-  return Seen::Gone;
-}
-
-}  // namespace
-
 Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image) {
-  const fs::path path = "var/lib/dpkg/status";
+  const std::string path = "var/lib/dpkg/status";
   TRY(auto layers, images.layer_directories(image));
   for (const auto& layer : layers | std::views::reverse) {
-    auto seen = look_up(layer, path);
-    if (seen == Seen::Gone) break;
-    if (seen == Seen::Below) continue;
+    auto seen = LayerView(layer).look_up(path);
+    if (seen == LayerView::Seen::Gone) break;
+    if (seen == LayerView::Seen::Below) continue;
     TRY(auto text, sys::read_file(layer / path));
     return text;
   }

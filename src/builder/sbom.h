@@ -1,9 +1,10 @@
 #pragma once
-// What is in an image: an SPDX document of its Debian packages, kept beside the image as an OCI referrer (ImageStore::attach).
+// What is in an image: an SPDX document of its packages, kept beside the image as an OCI referrer (ImageStore::attach).
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "builder/package_lists.h"
 #include "oci/image_store.h"
 
 namespace watari::builder {
@@ -12,9 +13,11 @@ inline constexpr std::string_view kSpdx = "application/spdx+json";
 
 struct BaseExtras;
 
-// From the text of /var/lib/dpkg/status; the same packages give the same document. A document without packages says so. `extras`: what a base has besides them. `created` is RFC 3339.
+// From the text of /var/lib/dpkg/status; the same packages give the same document. A document without packages says so. `extras`: what a base has besides them. `others`: packages that
+// other programs installed. `created` is RFC 3339.
 // Source: https://spdx.github.io/spdx-spec/v2.3/, https://github.com/package-url/purl-spec (pkg:deb)
-std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras = nullptr);
+std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras = nullptr,
+                         const std::vector<Package>& others = {});
 
 // The text of /var/lib/dpkg/status as a container of the image would see it; nothing when there is none. Blocking.
 Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image);

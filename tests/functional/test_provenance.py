@@ -3,8 +3,9 @@ import hashlib
 import http.server
 import json
 import os
-import sys
 import pathlib
+import struct
+import sys
 import threading
 
 import pytest
@@ -98,7 +99,7 @@ def test_an_unchanged_build_keeps_what_it_has_and_a_changed_one_gets_its_own(ser
     (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY Dockerfile /there\n")
     first = build(server, tmp_path, "kept:1")
     before = referrers(server, "kept", first)
-    assert len(before) == 2 and "No Debian packages" in inspect(server, "kept:1", "--sbom")["comment"]
+    assert len(before) == 2 and "No packages" in inspect(server, "kept:1", "--sbom")["comment"]
     assert build(server, tmp_path, "kept:1") == first and build(server, tmp_path, "kept:2") == first
     assert referrers(server, "kept", first) == before
     # Another repository has its own; nothing of that changes the image.
@@ -133,6 +134,44 @@ def test_a_push_takes_them_along(server, tmp_path):
         server.watari("images", "push", "--root", server.root, "pushed:1", f"{host}/there:2")
         assert {each["digest"] for each in referrers(other, "there", digest)} == here and len(here) == 2
         assert inspect(other, "there:2", "--provenance") == inspect(server, "pushed:1", "--provenance")
+
+
+def go_program(modules):
+    """The least that has the section which the Go linker writes."""
+    def text(value):
+        return bytes([len(value) & 127 | 128, len(value) >> 7]) + value
+    info = b"\xff Go buildinf:\x08\x02" + bytes(16) + text(b"go1.21.0") + text(b"m" * 16 + modules + b"m" * 16)
+    names = b"\0.go.buildinfo\0.shstrtab\0"
+    at = 64 + len(info) + len(names)
+    header = struct.pack("<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 2, 62, 1, 0, 0, at, 0, 64, 0, 0, 64, 3, 2)
+    section = lambda name, kind, start, size: struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, start, size, 0, 0, 1, 0)  # noqa: E731
+    return header + info + names + section(0, 0, 0, 0) + section(1, 1, 64, len(info)) + section(15, 3, 64 + len(info), len(names))
+
+
+def test_the_list_has_what_language_package_managers_installed_and_no_more(server, tmp_path):
+    (tmp_path / "Gemfile.lock").write_text("GEM\n  specs:\n    rails (7.1.2)\n    sidekiq (7.2.0)\n")
+    (tmp_path / "package-lock.json").write_text(json.dumps({"packages": {"node_modules/left-pad": {"version": "1.3.0"}}}))
+    (tmp_path / "web").write_bytes(go_program(b"mod\texample.com/web\t(devel)\ndep\tgolang.org/x/net\tv0.1.0\th1:=\n"))
+    text = ("FROM busybox AS one\nCOPY Gemfile.lock package-lock.json /app/\nCOPY web /usr/local/bin/web\n"
+            "RUN mkdir -p /gems/specifications /gems/gems/x /app/node_modules/y && touch /gems/specifications/rack-3.0.8.gemspec && cp /app/Gemfile.lock /gems/gems/x/\n"
+            "FROM one\nRUN rm /app/package-lock.json\n")
+    (tmp_path / "Dockerfile").write_text(text)
+    names = lambda image: {f"{each['name']} {each['versionInfo']}" for each in inspect(server, image, "--sbom").get("packages", [])}  # noqa: E731
+    build(server, tmp_path, "listed:one", "--target", "one")
+    every = {"rails 7.1.2", "sidekiq 7.2.0", "rack 3.0.8", "left-pad 1.3.0", "golang.org/x/net v0.1.0"}
+    assert names("listed:one") == every
+    build(server, tmp_path, "listed:two")
+    assert names("listed:two") == every - {"left-pad 1.3.0"}
+
+
+def test_a_build_without_a_tag_has_its_documents_by_digest(server, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nENV A=untagged\n")
+    digest = server.watari("build", tmp_path).stdout.split()[0]
+    assert {each["artifactType"] for each in referrers(server, "untagged", digest)} == {IN_TOTO, SPDX}
+    statement = inspect(server, digest, "--provenance")
+    assert statement["subject"] == [{"name": digest, "digest": {"sha256": digest.removeprefix("sha256:")}}]
+    before = referrers(server, "untagged", digest)
+    assert server.watari("build", tmp_path).stdout.split()[0] == digest and referrers(server, "untagged", digest) == before
 
 
 class OldRegistry:

@@ -66,9 +66,14 @@ std::vector<oci::Referrer> referrers_of(oci::ImageStore& images, const oci::Refe
   if (!name.digest.empty()) digests.insert(name.digest);
   else if (auto tagged = images.repositories().tagged(name.repository, name.tag)) digests.insert(*tagged);
   std::map<std::string, oci::Referrer> found;
-  for (const auto& repository : name.repository.empty() ? images.repositories().names() : std::vector{name.repository})
-    for (const auto& digest : digests)
-      for (auto& each : oci::referrers_of(images.content(), images.repositories(), repository, digest)) found.try_emplace(each.digest, std::move(each));
+  const auto look = [&](const std::vector<std::string>& repositories) {
+    for (const auto& repository : repositories)
+      for (const auto& digest : digests)
+        for (auto& each : oci::referrers_of(images.content(), images.repositories(), repository, digest)) found.try_emplace(each.digest, std::move(each));
+  };
+  if (!name.repository.empty()) look({name.repository});
+  // An image that was built elsewhere, or without a tag, and tagged here later.
+  if (found.empty()) look(images.repositories().names());
   std::vector<oci::Referrer> out;
   for (auto& [digest, each] : found) out.push_back(std::move(each));
   return out;

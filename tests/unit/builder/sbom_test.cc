@@ -108,7 +108,7 @@ TEST(Sbom, ADocumentWithoutPackagesSaysSo) {
   const auto document = codec::parse_json(spdx_of_dpkg("tiny:1", "", "2023-06-10T00:00:00Z"));
   ASSERT_TRUE(document);
   EXPECT_TRUE((*document)["packages"].as_array().empty());
-  EXPECT_TRUE((*document)["comment"].as_string().starts_with("No Debian packages"));
+  EXPECT_TRUE((*document)["comment"].as_string().starts_with("No packages"));
 }
 
 }  // namespace
