@@ -164,6 +164,7 @@ Result<Response> fetch(const Request& request, const FetchOptions& options) {
   lib().curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
   lib().curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
   lib().curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  if (options.accept_compressed) lib().curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "zstd, gzip");  // what this libcurl lacks it leaves out
   if (is_loopback(request.target)) lib().curl_easy_setopt(curl, CURLOPT_PROXY, "");
   if (options.cancelled) {
     lib().curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);

@@ -16,6 +16,7 @@ struct FetchOptions {
   std::string ca_file;      // trust this CA besides the system's
   const std::atomic<bool>* cancelled = nullptr;  // looked at about once a second; true ends it (Cancelled)
   std::string unix_socket;  // connect here instead of to the URL's host
+  bool accept_compressed = false;  // asks for zstd or gzip as the transfer's encoding, and takes it off; `content-length` is not the body's then
   // When set, gets status and headers before the body.
   std::function<void(int, const Headers&)> on_head;
   // When set, gets the body piece by piece and Response::body stays empty; returning false aborts (Cancelled).

@@ -65,6 +65,7 @@ class Download {
     std::string refused;
     Result<void> stored;
     net::FetchOptions options;
+    options.accept_compressed = writer_->size() == 0;  // parts are parts of the plain bytes
     options.on_head = [&](int seen, const net::Headers&) {
       status = seen;
       skip = status == 200 ? writer_->size() : 0;  // a registry without ranges begins again

@@ -122,6 +122,15 @@ def test_the_login_that_docker_has_stored_is_taken_over(server, tmp_path):
         assert pull(server, f"{upstream.host}/team/web:1", AWS_REGION=server.region)["digest"] == digest_of(upstream.manifest)
 
 
+def test_layers_that_come_compressed_over_the_line_are_stored_plain(server):
+    with Upstream() as upstream:
+        upstream.faults = ["zstd", "gzip", "zstd cut"]
+        assert pull(server, f"{upstream.host}/team/encoded:1")["digest"] == digest_of(upstream.manifest)
+        assert not upstream.faults and upstream.ranges  # what was cut off came as a part
+        for digest, data in upstream.blobs.items():
+            assert (server.root / "images/blobs/sha256" / digest.removeprefix("sha256:")).read_bytes() == data
+
+
 def image_for(upstream, architecture):
     config = json.loads(next(data for data in upstream.blobs.values() if data.startswith(b"{")))
     described = upstream.add_blob(json.dumps(config | {"architecture": architecture}).encode(), "application/vnd.oci.image.config.v1+json")

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import subprocess
 import threading
 
 from busybox_image import layer_tar
@@ -107,6 +108,11 @@ class Upstream:
         if fault == "token ends":
             self.valid.clear()
             return request.answer(401, WWW_Authenticate=f'Bearer realm="http://{self.host}/token",service="here",scope="repository:team/web:pull"')
+        if fault in ("zstd", "gzip", "zstd cut"):  # as the transfer's encoding, in two frames
+            assert fault.split()[0] in request.headers["Accept-Encoding"] and not request.headers["Range"]
+            pack = gzip.compress if fault == "gzip" else lambda part: subprocess.run(["zstd", "-c"], input=part, capture_output=True, check=True).stdout  # noqa: E731
+            packed = pack(data) if fault == "gzip" else pack(data[:300_000]) + pack(data[300_000:])
+            return request.answer(200, packed[:400_000] if fault.endswith("cut") else packed, Content_Encoding=fault.split()[0])
         if fault == "wrong":
             return request.answer(200, b"x" * len(data))
         if fault == "longer":
