@@ -306,6 +306,8 @@ def test_grpc_passes_with_trailers_and_streams(world, authority):
         def service(self, call):
             if call.method == "/test.Echo/One":
                 return grpc.unary_unary_rpc_method_handler(lambda request, context: request + b"!")
+            if call.method == "/test.Echo/Headers":
+                return grpc.unary_unary_rpc_method_handler(lambda request, context: json.dumps(dict(context.invocation_metadata())).encode())
             if call.method == "/test.Echo/Many":
                 return grpc.stream_stream_rpc_method_handler(lambda requests, context: (request * 2 for request in requests))
 
@@ -325,6 +327,10 @@ def test_grpc_passes_with_trailers_and_streams(world, authority):
             grpc.channel_ready_future(channel).result(10)
             assert channel.unary_unary("/test.Echo/One")(b"hello", timeout=5) == b"hello!"
             assert list(channel.stream_stream("/test.Echo/Many")(iter([b"a", b"b"]), timeout=5)) == [b"aa", b"bb"]
+            came = json.loads(channel.unary_unary("/test.Echo/Headers")(b"", timeout=5, metadata=[("x-forwarded-for", "1.2.3.4"), ("mine", "yes")]))
+            assert (came["x-forwarded-proto"], came["x-forwarded-port"], came["mine"]) == ("https", str(port), "yes")
+            assert came["x-forwarded-for"] in ("1.2.3.4, 127.0.0.1", "1.2.3.4, ::1")
+            assert came["x-amzn-trace-id"].startswith("Root=1-")
             with pytest.raises(grpc.RpcError) as error:
                 channel.unary_unary("/test.Echo/None")(b"", timeout=5)
             assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
