@@ -1,5 +1,7 @@
 #pragma once
 // One client connection of the server: reads requests in turn, answers them. Internal to net/.
+#include <boost/asio/awaitable.hpp>
+
 #include <atomic>
 #include <condition_variable>
 #include <map>
@@ -40,6 +42,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   virtual ~Connection() = default;
   virtual void nudge() = 0;  // any thread: when waiting for a next request, close
   virtual void cut() = 0;    // any thread: end now, whatever is running
+
+ protected:
+  virtual boost::asio::awaitable<void> run() = 0;
+  // Counts the connection among the server's and runs it until it ends. `executor` is its strand.
+  static void live(const boost::asio::any_io_executor& executor, std::shared_ptr<Shared> shared, std::shared_ptr<Connection> connection);
+  static bool is_ipv6(int socket);
 };
 
 }  // namespace watari::net

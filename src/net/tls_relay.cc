@@ -39,6 +39,12 @@ constexpr Seconds kGoodbye{2};
 // Lives as long as its coroutines; everything but nudge() and cut() runs on its strand.
 class TlsRelay final : public Connection {
  public:
+  static void start(int socket, std::shared_ptr<Shared> shared) {
+    auto executor = asio::make_strand(*shared->io);
+    auto protocol = is_ipv6(socket) ? tcp::v6() : tcp::v4();
+    live(executor, shared, std::make_shared<TlsRelay>(tcp::socket(executor, protocol, socket), shared));
+  }
+
   TlsRelay(tcp::socket socket, std::shared_ptr<Shared> shared)
       : shared_(std::move(shared)), context_(lend(*shared_->options.certificates)), outer_(std::move(socket), context_),
         inner_(outer_.get_executor()), timer_(outer_.get_executor()), encrypted_(outer_.get_executor()), fd_(outer_.next_layer().native_handle()) {
@@ -53,7 +59,7 @@ class TlsRelay final : public Connection {
   }
   void cut() override { ::shutdown(fd_, SHUT_RDWR); }
 
-  awaitable<void> run() {
+  awaitable<void> run() override {
     auto first = co_await first_byte();
     if (!first) co_return;
     if (*first != kTlsHandshake) {
@@ -170,26 +176,7 @@ class TlsRelay final : public Connection {
 }  // namespace
 
 void start_sniffed(int socket, std::shared_ptr<Shared> shared) {
-  sockaddr_storage local{};
-  socklen_t length = sizeof local;
-  ::getsockname(socket, reinterpret_cast<sockaddr*>(&local), &length);
-  auto executor = asio::make_strand(*shared->io);
-  auto relay = std::make_shared<TlsRelay>(tcp::socket(executor, local.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), socket), shared);
-  {
-    std::lock_guard lock(shared->mutex);
-    shared->connections.insert(relay.get());
-  }
-  auto live = [](std::shared_ptr<TlsRelay> self) -> awaitable<void> { co_await self->run(); };
-  asio::co_spawn(executor, live(relay), [shared, relay](std::exception_ptr thrown) {
-    try {
-      if (thrown) std::rethrow_exception(thrown);
-    } catch (const std::exception& bug) {
-      log::error("a TLS connection ended by an exception: {}", bug.what());
-    }
-    std::lock_guard lock(shared->mutex);
-    shared->connections.erase(relay.get());
-    shared->changed.notify_all();
-  });
+  TlsRelay::start(socket, std::move(shared));
 }
 
 }  // namespace watari::net

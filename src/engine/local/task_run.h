@@ -16,6 +16,7 @@
 #include "engine/local/health.h"
 #include "engine/local/host.h"
 #include "engine/local/preparation.h"
+#include "async/loop.h"
 #include "runtime/shim_client.h"
 
 namespace watari::engine {
@@ -62,7 +63,7 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
     bool killing = false;    // the timer for SIGKILL is set
   };
 
-  // Preparing
+  // Coming up (task_start.cc)
   void fetch_images();
   void launch();
   struct Connected {
@@ -72,24 +73,25 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
   // Any thread. `number` is what connection_ is while this connection counts.
   Result<Connected> connect_shim(int number);
   void attach_shim(Connected connected);
-  // Active
   void advance();
   void start_container(std::size_t index);
   void send_run(std::size_t index, const runtime::RunRequest& request);
   void watch_start_timeout(const std::string& container);
+  void container_failed(std::size_t index, const std::string& reason);
+  // What the shim reports (task_run.cc)
   void shim_changed(const runtime::ShimContainer& container);
   void apply(const runtime::ShimContainer& container);
   void shim_lost(const std::string& why);
+  void update_task_state();
+  // task_health.cc
   void check_health(std::size_t index);
   void schedule_health(std::size_t index);
   void health_checked(std::size_t index, bool success, const std::string& output);
-  void update_task_state();
-  // Stopping
+  // Going down (task_stop.cc)
   void begin_stop(const std::string& code, const std::string& reason);
   void advance_stop();
   void watch_stopping();
   void terminate(std::size_t index);
-  void container_failed(std::size_t index, const std::string& reason);
   void tear_down();
   void finished();
 
@@ -113,5 +115,17 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
   int connection_ = 0;      // events of an earlier connection are dropped
   int background_ = 0;      // jobs on the pool
 };
+
+template <class Work, class Then>
+void TaskRun::in_background(Work work, Then then) {
+  ++background_;
+  host_.work([self = shared_from_this(), work = std::move(work), then = std::move(then)]() mutable {
+    auto& loop = self->host_.loop;
+    loop.post([self = std::move(self), result = work(), then = std::move(then)]() mutable {
+      --self->background_;
+      then(std::move(result));
+    });
+  });
+}
 
 }  // namespace watari::engine
