@@ -39,6 +39,7 @@
 #include "version.h"
 #include "watari/checks.h"
 #include "watari/root.h"
+#include "watari/runtime_copies.h"
 #include "watari/verbs.h"
 
 namespace watari {
@@ -107,7 +108,7 @@ class Host {
 
   Result<void> open_root() {
     TRY(root_, Root::open(options_.root));
-    return {};
+    return keep_runtime_copies_in(run_directory() + "/runtime");
   }
 
   // The port is taken first, so that a wrong one costs nothing; connections wait until start().

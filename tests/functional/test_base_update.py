@@ -2,24 +2,12 @@
 import hashlib
 import io
 import json
-import pathlib
 import ssl
 import subprocess
-import sys
 import tarfile
 
 import pytest
 import requests
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from server import Server  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as running:
-        yield running
 
 
 def base(server, *arguments, check=True):

@@ -16,17 +16,8 @@ import tarfile
 import threading
 import time
 
-import pytest
 from server import BIN, Server, free_port
-
-
-@pytest.fixture(scope="module")
-def server():
-    if os.geteuid() != 0:
-        pytest.skip("building needs root")
-    with Server() as running:
-        running.watari("base", "build", "busybox", "--from", "busybox")
-        yield running
+from servers import building_server as server  # noqa: F401
 
 
 def write(directory, **files):

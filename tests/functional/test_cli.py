@@ -1,17 +1,13 @@
 """The verbs that are clients of the API, as people type them."""
 
 import json
-import pathlib
 import re
 import socket
-import sys
 
 import pytest
 import requests
+from servers import building_server as server  # noqa: F401
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from server import Server  # noqa: E402
 
 FILE = """\
 app: tiny
@@ -51,13 +47,6 @@ class App:
 
     def write(self, version, broken=""):
         (self.directory / "web/run").write_text(SCRIPT.replace("VERSION", version).replace("BREAK", broken))
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as running:
-        running.watari("base", "build", "busybox", "--from", "busybox")
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,12 @@ import requests
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from server import REPO  # noqa: E402
+from servers import HttpServer  # noqa: E402
 from services import Application, newest, web  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
 
-class Hooks:
+class Hooks(HttpServer):
     """A hook's server: tells CodeDeploy what `verdict` says, as a Lambda function would."""
 
     def __init__(self, server, verdict="Succeeded"):
@@ -39,8 +40,7 @@ class Hooks:
             def log_message(self, *_):
                 pass
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        super().__init__(Handler)
 
     def answer(self, server, event):
         if not self.release.wait(60):
@@ -48,15 +48,8 @@ class Hooks:
         server.client("codedeploy").put_lifecycle_event_hook_execution_status(
             deploymentId=event["DeploymentId"], lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"], status=self.verdict)
 
-    def url(self, name):
-        return f"http://127.0.0.1:{self.http.server_address[1]}/{name}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+    def at(self, name):
+        return self.url + name
 
 
 def refused(call, **arguments):
@@ -161,7 +154,7 @@ def test_hooks_are_asked_in_order_and_decide(server):
                       autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_FAILURE"]})
     names = ["BeforeInstall", "AfterInstall", "AfterAllowTestTraffic", "BeforeAllowTraffic", "AfterAllowTraffic"]
     with Hooks(server) as good, Hooks(server, "Failed") as bad:
-        deployment = app.create("v2", {name: good.url(name) for name in names})
+        deployment = app.create("v2", {name: good.at(name) for name in names})
         assert app.until_over(deployment) == "Succeeded"
         assert [path.lstrip("/") for path, _ in good.seen] == names
         assert {event["DeploymentId"] for _, event in good.seen} == {deployment}
@@ -169,7 +162,7 @@ def test_hooks_are_asked_in_order_and_decide(server):
         assert set(events.values()) == {"Succeeded"} and "TestTraffic" in events
         load = app.load()
         for name in names:
-            failed = app.create("not-" + name, {**{other: good.url(other) for other in names}, name: bad.url(name)})
+            failed = app.create("not-" + name, {**{other: good.at(other) for other in names}, name: bad.at(name)})
             assert app.until_over(failed) == "Failed"
             info = app.info(failed)
             assert info["errorInformation"]["code"] == "HOOK_EXECUTION_FAILURE" and name in info["errorInformation"]["message"]
@@ -196,7 +189,7 @@ def test_stopping_goes_back_at_every_stage_and_the_rollback_is_seen_at_once(plai
     with Hooks(server) as hooks, plain.waiting(termination=2880, ready=2880 if moment == "Ready" else 0):
         hooks.release.clear()
         asks = moment not in ("Ready", "AllowTraffic", "End")
-        deployment = plain.create("never", {moment: hooks.url("x")} if asks else None,
+        deployment = plain.create("never", {moment: hooks.at("x")} if asks else None,
                                   deploymentConfigName="CodeDeployDefault.ECSCanary10Percent15Minutes" if moment == "AllowTraffic"
                                   else "CodeDeployDefault.ECSAllAtOnce")
         if moment == "Ready":

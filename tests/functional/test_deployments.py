@@ -14,6 +14,7 @@ import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
+from servers import HttpServer  # noqa: E402
 from services import Balanced, newest, register, until, wait, wait_for_deployment, web  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
@@ -22,7 +23,7 @@ STAGES = ["PRE_SCALE_UP", "POST_SCALE_UP", "TEST_TRAFFIC_SHIFT", "POST_TEST_TRAF
           "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT"]
 
 
-class Hooks:
+class Hooks(HttpServer):
     """A hook behind a URL: answers what `answer(event)` says, and remembers the events."""
 
     def __init__(self, answer):
@@ -41,16 +42,7 @@ class Hooks:
             def log_message(self, *_):
                 pass
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+        super().__init__(Handler)
 
 
 def paused(ecs, service):

@@ -7,16 +7,7 @@ import subprocess
 
 import pytest
 import requests
-from server import Server
-
-
-@pytest.fixture(scope="module")
-def server():
-    if os.geteuid() != 0:
-        pytest.skip("building needs root")
-    with Server() as running:
-        running.watari("base", "build", "busybox", "--from", "busybox")
-        yield running
+from servers import building_server as server  # noqa: F401
 
 
 def login(server):

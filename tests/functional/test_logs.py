@@ -1,22 +1,8 @@
 """What containers print, read through CloudWatch Logs: every line, also those of the time when the daemon was dead."""
 
-import pathlib
-import sys
 import time
 
-import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from busybox_image import make_layout, push  # noqa: E402
-from server import Server  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server() as running:
-        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
-        yield running
+from servers import busybox_server as server  # noqa: F401
 
 
 def run(server, family, command):

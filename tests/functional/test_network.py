@@ -1,29 +1,18 @@
 """The private network seen from inside tasks: security groups decide who reaches whom, also while they change."""
 
 import contextlib
-import pathlib
-import sys
 import time
 
 import botocore.exceptions
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from busybox_image import make_layout, push  # noqa: E402
-from server import Server, free_port  # noqa: E402
+from server import free_port
+from servers import busybox_server as server  # noqa: F401
 
 SERVE = "mkdir -p /w && echo welcome > /w/index.html && exec httpd -f -p 8080 -h /w"
 # Not wget: the static one crashes where there is no NSS. -w is the limit for connecting.
 CALL = "echo | nc -w 2 $TARGET 8080"
 ASK = r"""set -- $(grep -w "$NAME" /etc/hosts) && printf 'GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$NAME" | nc -w 2 "$1" "$PORT" | grep -q "$EXPECT" """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server() as running:
-        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,30 +3,19 @@ import hashlib
 import http.server
 import json
 import os
-import pathlib
 import struct
-import sys
 import threading
 
 import pytest
 import requests
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from server import Server  # noqa: E402
+from server import Server
+from servers import HttpServer
+from servers import building_server as server  # noqa: F401
 
 IN_TOTO, SPDX = "application/vnd.in-toto+json", "application/spdx+json"
 STATUS = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2.13\n\n"
 FETCHED = b"from far away\n"
-
-
-@pytest.fixture(scope="module")
-def server():
-    if os.geteuid() != 0:
-        pytest.skip("building needs root")
-    with Server() as running:
-        running.watari("base", "build", "--root", running.root, "busybox", "--from", "busybox")
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +163,7 @@ def test_a_build_without_a_tag_has_its_documents_by_digest(server, tmp_path):
     assert server.watari("build", tmp_path).stdout.split()[0] == digest and referrers(server, "untagged", digest) == before
 
 
-class OldRegistry:
+class OldRegistry(HttpServer):
     """Takes pushes, knows nothing of subjects, and cannot list referrers."""
 
     def __init__(self):
@@ -216,23 +205,16 @@ class OldRegistry:
                     registry.manifests[name] = (self.headers["Content-Type"], body)
                 self.answer(201)
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.host = f"127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        super().__init__(Handler)
 
 
 def test_a_registry_that_cannot_list_referrers_gets_their_index_under_a_tag(server, tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM busybox\nENV A=old\n")
     digest = build(server, tmp_path, "old:1")
-    registry = OldRegistry()
-    try:
+    with OldRegistry() as registry:
         for _ in range(2):  # the same again adds nothing
             server.watari("images", "push", "--root", server.root, "old:1", f"{registry.host}/old:1")
         index = json.loads(registry.manifests[digest.replace(":", "-")][1])
         listed = {each["artifactType"]: each["digest"] for each in index["manifests"]}
         assert listed == {each["artifactType"]: each["digest"] for each in referrers(server, "old", digest)} and len(index["manifests"]) == 2
         assert all(each in registry.manifests for each in listed.values())
-    finally:
-        registry.http.shutdown()
-        registry.http.server_close()

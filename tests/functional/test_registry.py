@@ -4,19 +4,15 @@ import hashlib
 import http.client
 import json
 import os
-import pathlib
 import re
 import subprocess
-import sys
 import threading
 import urllib.request
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from busybox_image import layer_tar, make_layout  # noqa: E402
-from server import Server  # noqa: E402
+from busybox_image import layer_tar, make_layout
+from server import Server
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -40,12 +36,6 @@ def call(server, method, path, body=None, headers=None):
 
 def skopeo(*arguments, check=True):
     return subprocess.run(["skopeo", "--insecure-policy", *arguments], capture_output=True, text=True, check=check, timeout=120)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

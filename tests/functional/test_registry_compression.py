@@ -15,10 +15,8 @@ import time
 import pytest
 import requests
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from busybox_image import layer_tar, make_layout, push  # noqa: E402
-from server import Server, free_port  # noqa: E402
+from busybox_image import make_layout, push
+from server import Server, free_port
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 FORCED = {"zstd": "zstd, identity;q=0", "gzip": "gzip, identity;q=0"}
@@ -35,12 +33,6 @@ def port_of(server):
 def noise(size):
     """Compresses to about a half."""
     return b"".join(os.urandom(500) + b"x" * 500 for _ in range(size // 1000))
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

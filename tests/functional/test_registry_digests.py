@@ -3,16 +3,11 @@ import gzip
 import hashlib
 import json
 import os
-import pathlib
-import sys
 
-import pytest
 import requests
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from busybox_image import layer_tar  # noqa: E402
-from server import Server  # noqa: E402
+from busybox_image import layer_tar
+from server import Server
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -23,12 +18,6 @@ def sha512(data):
 
 def host(server):
     return server.url.removeprefix("http://")
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server() as running:
-        yield running
 
 
 def push_blob(server, repository, data, digest=sha512):

@@ -1,6 +1,7 @@
 """`watari serve` and the verbs around it: start, ready, locks, ports, stop, what is left behind."""
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -11,7 +12,8 @@ import requests
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-from server import BIN, Server  # noqa: E402
+from server import BIN, Server, processes_of  # noqa: E402
+from servers import push_busybox  # noqa: E402
 
 
 def watari(*arguments):
@@ -99,3 +101,25 @@ def test_wrong_usage_is_exit_code_2():
         result = watari(*arguments)
         assert result.returncode == 2, (arguments, result)
         assert result.stderr
+
+
+def test_copies_of_the_oci_runtime_stay_in_the_servers_own_directory_and_are_swept(tmp_path):
+    with Server() as server:
+        push_busybox(server, tmp_path)
+        copies = pathlib.Path(f"/run/watari-{(server.root / 'root-id').read_text().strip()}/runtime")
+        dead, fresh = copies / "crun.dead", copies / "crun.fresh"
+        for copy in (dead, fresh):
+            copy.touch()
+        os.utime(dead, (0, 0))
+        server.kill()
+        server.start()
+        assert not dead.exists() and fresh.exists(), "another runtime may still need a new one"
+        ecs = server.client("ecs")
+        ecs.register_task_definition(family="idle", containerDefinitions=[{"name": "app", "image": "busybox:1", "memory": 64, "command": ["sleep", "600"]}])
+        subnets = [subnet["SubnetId"] for subnet in server.client("ec2").describe_subnets()["Subnets"]]
+        (task,) = ecs.run_task(taskDefinition="idle", networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}})["tasks"]
+        ecs.get_waiter("tasks_running").wait(tasks=[task["taskArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        (shim,) = processes_of(task["taskArn"].rsplit("/", 1)[1], "watari-shim")
+        environment = pathlib.Path(f"/proc/{shim}/environ").read_text().split("\0")
+        assert f"_LIBCONTAINER_STATEDIR={copies}" in environment, "what it starts copies itself there (crun's cloned_binary.c)"
+    assert not copies.parent.exists()

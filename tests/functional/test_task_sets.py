@@ -1,26 +1,13 @@
 """Task sets: a service whose deployments a client makes by itself, and moves its traffic (deployment controller EXTERNAL)."""
 
-import pathlib
-import sys
-
 import botocore.exceptions
 import pytest
 import requests
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-
-from busybox_image import make_layout, push  # noqa: E402
-from server import Server  # noqa: E402
-from services import Balanced, register, until, wait, web  # noqa: E402
+from services import Balanced, register, until, wait, web
+from servers import busybox_server as server  # noqa: F401
 
 PORTS = {"portMappings": [{"containerPort": 8080}]}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server() as running:
-        push(make_layout(str(tmp_path_factory.mktemp("layout"))), int(running.url.rsplit(":", 1)[1]), "busybox:1")
-        yield running
 
 
 def refused(call, **arguments):

@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 from busybox_image import layer_tar
+from servers import HttpServer
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -18,7 +19,7 @@ def digest_of(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-class Upstream:
+class Upstream(HttpServer):
     """A registry of one image, scripted: `faults` are taken one at a time by the requests for blobs.
 
     `login` is asked for by tokens, or by each request when `basic`; `like` has the same image as another one."""
@@ -57,17 +58,7 @@ class Upstream:
 
             do_HEAD = do_GET
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.host = f"127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+        super().__init__(Handler)
 
     def serve(self, request):
         authorization = request.headers.get("Authorization", "")

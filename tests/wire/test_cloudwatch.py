@@ -5,7 +5,6 @@ import http.server
 import json
 import pathlib
 import sys
-import threading
 import time
 
 import botocore.auth
@@ -17,6 +16,7 @@ import requests
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from server import Server  # noqa: E402
+from servers import HttpServer  # noqa: E402
 
 ALARM = {"AlarmName": "errors", "Namespace": "Shop", "MetricName": "Errors", "Dimensions": [{"Name": "Store", "Value": "a"}], "Statistic": "Sum",
          "Period": 10, "EvaluationPeriods": 1, "Threshold": 5.0, "ComparisonOperator": "GreaterThanThreshold"}
@@ -199,7 +199,7 @@ def test_a_state_survives_kill_minus_9_until_there_is_evidence(server, watch):
     assert refused(watch.set_alarm_state, AlarmName="nobody", StateValue="OK", StateReason="x")["Code"] == "ResourceNotFound"
 
 
-class Listener:
+class Listener(HttpServer):
     """Hears alarm actions; the first `refuse` calls are answered with 503."""
 
     def __init__(self, refuse=0):
@@ -216,15 +216,10 @@ class Listener:
             def log_message(self, *_):
                 pass
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        super().__init__(Handler)
 
     def __enter__(self):
-        return f"http://127.0.0.1:{self.http.server_port}/", self.events
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+        return self.url, self.events
 
 
 def test_actions_call_functions_until_they_have_heard(server, watch):

@@ -113,10 +113,7 @@ Result<DeleteLoadBalancerResponse> delete_load_balancer(Call& call, const Delete
 
 Result<DescribeLoadBalancerAttributesResponse> describe_load_balancer_attributes(Call& call, const DescribeLoadBalancerAttributesRequest& request) {
   TRY(auto balancer, find_load_balancer(call, request.LoadBalancerArn));
-  DescribeLoadBalancerAttributesResponse response;
-  for (const auto& attribute : all_attributes(load_balancer_attributes(balancer), balancer.attributes))
-    response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
-  return response;
+  return DescribeLoadBalancerAttributesResponse{.Attributes = to_wire_tags<LoadBalancerAttribute>(all_attributes(load_balancer_attributes(balancer), balancer.attributes))};
 }
 
 Result<ModifyLoadBalancerAttributesResponse> modify_load_balancer_attributes(Call& call, const ModifyLoadBalancerAttributesRequest& request) {
@@ -132,10 +129,7 @@ Result<ModifyLoadBalancerAttributesResponse> modify_load_balancer_attributes(Cal
                              "/watari/elb/{}", changed.name);
     return {};
   }));
-  ModifyLoadBalancerAttributesResponse response;
-  for (const auto& attribute : all_attributes(load_balancer_attributes(balancer), balancer.attributes))
-    response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
-  return response;
+  return ModifyLoadBalancerAttributesResponse{.Attributes = to_wire_tags<LoadBalancerAttribute>(all_attributes(load_balancer_attributes(balancer), balancer.attributes))};
 }
 
 Result<SetSecurityGroupsResponse> set_security_groups(Call& call, const SetSecurityGroupsRequest& request) {

@@ -138,10 +138,7 @@ Result<DeleteTargetGroupResponse> delete_target_group(Call& call, const DeleteTa
 
 Result<DescribeTargetGroupAttributesResponse> describe_target_group_attributes(Call& call, const DescribeTargetGroupAttributesRequest& request) {
   TRY(auto group, find_target_group(call, request.TargetGroupArn));
-  DescribeTargetGroupAttributesResponse response;
-  for (const auto& attribute : all_attributes(target_group_attributes(group), group.attributes))
-    response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
-  return response;
+  return DescribeTargetGroupAttributesResponse{.Attributes = to_wire_tags<TargetGroupAttribute>(all_attributes(target_group_attributes(group), group.attributes))};
 }
 
 Result<ModifyTargetGroupAttributesResponse> modify_target_group_attributes(Call& call, const ModifyTargetGroupAttributesRequest& request) {
@@ -156,10 +153,7 @@ Result<ModifyTargetGroupAttributesResponse> modify_target_group_attributes(Call&
     state_of(call).target_groups.put(changed.arn, changed);
     return changed;
   }));
-  ModifyTargetGroupAttributesResponse response;
-  for (const auto& attribute : all_attributes(target_group_attributes(group), group.attributes))
-    response.Attributes.push_back({.Key = attribute.key, .Value = attribute.value});
-  return response;
+  return ModifyTargetGroupAttributesResponse{.Attributes = to_wire_tags<TargetGroupAttribute>(all_attributes(target_group_attributes(group), group.attributes))};
 }
 
 }  // namespace watari::aws::elbv2
