@@ -204,7 +204,7 @@ void add_build(CLI::App& app, Run& run) {
   verb->add_flag("--explain", options->explain, "Say why each step came from the cache or not");
   verb->add_flag("-q,--quiet", options->quiet, "Print the image's digest only");
   add_common(*verb, *options);
-  verb->footer("Example:\n  watari build -t web:1 --build-arg RUBY=3.1 .");
+  verb->footer("Examples:\n  watari build -t web:1 --build-arg RUBY=3.1 .\n  watari build --check\n  watari build -t web:1 --explain --secret id=npm,src=$HOME/.npmrc .");
   verb->callback([options, &run] { run = [options] { return finish(build(*options)); }; });
 }
 

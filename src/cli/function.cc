@@ -70,7 +70,9 @@ void add_function(CLI::App& app, Run& run) {
   rm_verb->add_option("name", options->name, "Name of the function")->required();
   for (auto* each : {put_verb, list_verb, rm_verb}) add_common(*each, *options);
   put_verb->callback([options, &run] { run = [options] { return finish(put(*options)); }; });
+  list_verb->footer("Example:\n  watari function list --json");
   list_verb->callback([options, &run] { run = [options] { return finish(list(*options)); }; });
+  rm_verb->footer("Example:\n  watari function rm smoke-test");
   rm_verb->callback([options, &run] { run = [options] { return finish(remove(*options)); }; });
 }
 

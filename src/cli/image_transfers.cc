@@ -132,6 +132,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   pull_verb->add_option("--as", options->to, "NAME:TAG here (default: as it was asked for)");
   pull_verb->add_flag("--all-platforms", options->all_platforms, "Of an image for several platforms all of them, not this machine's only");
   add_common(*pull_verb, *options);
+  pull_verb->footer("Example:\n  watari images pull registry.example.com/team/web:1 --as web:1");
   pull_verb->callback([options, &run] { run = [options] { return finish(pull(*options)); }; });
 
   auto push_verb = verb.add_subcommand("push", "Send an image to another registry");
@@ -139,6 +140,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   push_verb->add_option("target", options->to, "REGISTRY/NAME:TAG")->required();
   add_compression(*push_verb, "--compress", *options, "Send the layers compressed, as an image with a digest of its own");
   add_common(*push_verb, *options);
+  push_verb->footer("Example:\n  watari images push web:1 registry.example.com/team/web:1 --compress zstd");
   push_verb->callback([options, &run] { run = [options] { return finish(push(*options)); }; });
 
   auto compress_verb = verb.add_subcommand("compress", "Make an image once more, with compressed layers, under another tag");
@@ -146,6 +148,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   compress_verb->add_option("--as", options->to, "NAME:TAG of the compressed one")->required();
   add_compression(*compress_verb, "--with", *options, "How (default: zstd)");
   add_common(*compress_verb, *options);
+  compress_verb->footer("Example:\n  watari images compress web:1 --as web:1-small");
   compress_verb->callback([options, &run] { run = [options] { return finish(compress(*options)); }; });
 
   auto login_verb = verb.add_subcommand("login", "Store the login for another registry; the password comes from stdin");
@@ -153,6 +156,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   auto user = login_verb->add_option("--username,-u", options->user, "User name");
   login_verb->add_flag("--docker-config", options->from_docker, "Take the login that docker has stored ($DOCKER_CONFIG/config.json, or ~/.docker/config.json)")->excludes(user);
   add_common(*login_verb, *options);
+  login_verb->footer("Examples:\n  printf %s \"$PASSWORD\" | watari images login registry.example.com --username deployer\n  watari images login registry.example.com --docker-config");
   login_verb->callback([options, &run] { run = [options] { return finish(login(*options)); }; });
 }
 

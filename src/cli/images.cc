@@ -167,10 +167,12 @@ void add_caches(CLI::App& verb, const std::shared_ptr<Options>& options, Run& ru
   auto out = caches->add_subcommand("export", "Write all of them to a file (a tar), for another server");
   out->add_option("file", options->to, "FILE, or - for standard output")->required();
   add_common(*out, *options);
+  out->footer("Examples:\n  watari images cache export caches.tar\n  watari images cache export - | ssh other 'cat > caches.tar && watari images cache import caches.tar'");
   out->callback([options, &run] { run = [options] { return finish(export_caches(*options)); }; });
   auto in = caches->add_subcommand("import", "Take caches from such a file (plain, gzip or zstd); those that are here are replaced");
   in->add_option("file", options->from, "FILE")->required();
   add_common(*in, *options);
+  in->footer("Example:\n  watari images cache import caches.tar");
   in->callback([options, &run] { run = [options] { return finish(import_caches(*options)); }; });
 }
 
@@ -193,6 +195,7 @@ void add_images(CLI::App& app, Run& run) {
   auto provenance = inspect_verb->add_flag("--provenance", options->provenance, "Only print how it was built (SLSA provenance)");
   inspect_verb->add_flag("--sbom", options->sbom, "Only print the list of its packages (SPDX)")->excludes(provenance);
   add_common(*inspect_verb, *options);
+  inspect_verb->footer("Examples:\n  watari images inspect web:1\n  watari images inspect web:1 --sbom");
   inspect_verb->callback([options, &run] { run = [options] { return finish(inspect(*options)); }; });
 
   add_image_transfers(*verb, run);
@@ -201,6 +204,7 @@ void add_images(CLI::App& app, Run& run) {
   auto rm_verb = verb->add_subcommand("rm", "Remove tags");
   rm_verb->add_option("names", options->names, "NAME:TAG")->required();
   add_common(*rm_verb, *options);
+  rm_verb->footer("Example:\n  watari images rm web:old web:older");
   rm_verb->callback([options, &run] { run = [options] { return finish(remove(*options)); }; });
 
   auto prune_verb = verb->add_subcommand("prune", "Remove what has no tag and is not needed by tasks, services, task definitions or recent builds");
@@ -209,6 +213,7 @@ void add_images(CLI::App& app, Run& run) {
       ->check(CLI::Range(1, 8760))
       ->capture_default_str();
   add_common(*prune_verb, *options);
+  prune_verb->footer("Examples:\n  watari images prune --dry-run\n  watari images prune --older-than 1");
   prune_verb->callback([options, &run] { run = [options] { return finish(prune(*options)); }; });
 }
 

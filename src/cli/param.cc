@@ -110,21 +110,25 @@ void add_param(CLI::App& app, Run& run) {
   set_verb->add_option("--file", options->file, "Read the value from a file")->excludes(value);
   set_verb->add_flag("--secure", options->secure, "Encrypt it (SecureString)");
   add_common(*set_verb, *options);
+  set_verb->footer("Examples:\n  watari param set /reservations/staging/largest_party 12\n  printf %s \"$PASSWORD\" | watari param set /reservations/staging/db_password --secure\n  watari param set /app/tls_key --secure --file key.pem");
   set_verb->callback([options, &run] { run = [options] { return finish(set(*options)); }; });
 
   auto get_verb = verb->add_subcommand("get", "Print a parameter's value, decrypted");
-  get_verb->add_option("name", options->name)->required();
+  get_verb->add_option("name", options->name, "For example /reservations/staging/largest_party")->required();
   add_common(*get_verb, *options);
+  get_verb->footer("Example:\n  watari param get /reservations/staging/largest_party");
   get_verb->callback([options, &run] { run = [options] { return finish(get(*options)); }; });
 
   auto list_verb = verb->add_subcommand("list", "List parameters below a path, without values");
-  list_verb->add_option("path", options->path)->capture_default_str();
+  list_verb->add_option("path", options->path, "Only those below it")->capture_default_str();
   add_common(*list_verb, *options);
+  list_verb->footer("Examples:\n  watari param list /reservations\n  watari param list --json");
   list_verb->callback([options, &run] { run = [options] { return finish(list(*options)); }; });
 
   auto rm_verb = verb->add_subcommand("rm", "Remove parameters");
-  rm_verb->add_option("names", options->names)->required();
+  rm_verb->add_option("names", options->names, "Which")->required();
   add_common(*rm_verb, *options);
+  rm_verb->footer("Example:\n  watari param rm /reservations/staging/largest_party");
   rm_verb->callback([options, &run] { run = [options] { return finish(remove(*options)); }; });
 }
 

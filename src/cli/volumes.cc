@@ -54,6 +54,7 @@ void add_volumes(CLI::App& app, Run& run) {
   auto rm = verb->add_subcommand("rm", "Erase volumes with all that they hold; refused while a task uses them");
   rm->add_option("names", options->names, "Which")->required();
   add_common(*rm, *options);
+  rm->footer("Example:\n  watari volumes rm shop-staging-data");
   rm->callback([options, &run] { run = [options] { return finish(remove(*options)); }; });
 }
 

@@ -3,9 +3,11 @@
 import json
 import re
 import socket
+import subprocess
 
 import pytest
 import requests
+from server import BIN
 from servers import building_server as server  # noqa: F401
 
 
@@ -156,3 +158,20 @@ def test_exec_runs_a_command_in_a_container(server, app):
     unknown = server.watari("exec", "-c", "nobody", "web", "true", check=False)
     assert unknown.returncode == 1 and "has no container nobody (there are: web)" in unknown.stderr
     assert server.watari("exec", "web", check=False).returncode == 2
+
+
+def verbs_below(*verb):
+    """Every verb and verb of a verb, as `watari --help` lists them."""
+    text = subprocess.run([BIN / "watari", *verb, "--help"], capture_output=True, text=True, check=True).stdout
+    yield verb, text
+    listed = text.partition("\nSubcommands:\n")[2].partition("\n\n")[0]
+    for name in re.findall(r"^  (\w+) ", listed, re.M):
+        yield from verbs_below(*verb, name)
+
+
+def test_the_help_of_every_verb_shows_how_it_is_used():
+    helps = dict(verbs_below())
+    assert len(helps) > 30, "the verbs were found"
+    for verb, text in helps.items():
+        assert not verb or f"\n  watari {' '.join(verb)}" in text or f"watari {' '.join(verb)} " in text, f"watari {' '.join(verb)} --help has no example"
+        assert not re.search(r"^  \w+ TEXT\S*( \.\.\.)?( REQUIRED)? *$", text, re.M), f"watari {' '.join(verb)} --help leaves a word unexplained"
