@@ -70,6 +70,9 @@ def test_a_service_needs_what_ecs_needs(ecs, definition, network):
     assert "will block deployments" in message
     code, message = create(deploymentConfiguration={"earlySuccessCriteria": {"enable": True, "healthyPercent": 100, "sourceServiceRevisionCleanup": "DEFERRED"}})
     assert code == "InvalidParameterException" and "earlySuccessCriteria" in message
+    assert create(role="ecsServiceRole") == ("InvalidParameterException", "You cannot specify an IAM role for services that require a service linked role.")
+    code, message = create(availabilityZoneRebalancing="ENABLED")
+    assert code == "InvalidParameterException" and message == "availabilityZoneRebalancing 'ENABLED' is not supported by Watari; use DISABLED"
     code, message = create(serviceConnectConfiguration={"enabled": True, "namespace": "ns", "services": [
         {"portName": "http", "clientAliases": [{"port": 80, "dnsName": "web"}]}]})
     assert "Use the container port" in message

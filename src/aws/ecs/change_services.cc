@@ -118,6 +118,8 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   TRY_VOID(check_service_name(request.serviceName));
   bool external = request.deploymentController && request.deploymentController->type == "EXTERNAL";
   if (external) TRY_VOID(check_external(call));
+  // Tasks have network interfaces of their own here, always; AWS's sentence for that.
+  if (request.role) return error("InvalidParameterException", "You cannot specify an IAM role for services that require a service linked role.");
   if (!request.desiredCount && !external) return error("InvalidParameterException", "Desired count can not be empty.");
   TRY_VOID(check_counts(request.desiredCount, request.healthCheckGracePeriodSeconds));
 
@@ -128,7 +130,6 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
   }
   service.health_check_grace_period = Seconds(request.healthCheckGracePeriodSeconds.value_or(0));
   service.az_rebalancing = request.availabilityZoneRebalancing == "ENABLED";
-  service.role = request.role.value_or("");
   service.enable_execute_command = request.enableExecuteCommand.value_or(false);
   service.platform_version = request.platformVersion.value_or("LATEST");
   service.propagate_tags = request.propagateTags.value_or("NONE");
