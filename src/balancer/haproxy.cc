@@ -115,7 +115,8 @@ CompileOptions Haproxy::examine(const Snapshot& snapshot) {
     if (place.empty()) place = place_inside(identity);
     if (!place.empty()) options.inside[vpc] = place;
   }
-  for (const auto& listener : snapshot.listeners) {
+  bool held = !wanted_.empty() && planned_with_.closed_ports.empty() && snapshot.listeners.same(planned_.listeners);
+  for (const auto& listener : held ? Shared<model::Listener>() : snapshot.listeners) {
     if (sockets_.holds(listener.port)) continue;
     if (options.closed_ports.contains(listener.port)) continue;
     if (auto free = port_is_free(addresses_, listener.port); !free) {
@@ -228,9 +229,10 @@ Result<unsigned> Haproxy::next_version(const std::string& rule, const std::strin
 // All of a rule's ranges at once: a request sees the old ones or the new ones.
 Result<void> Haproxy::change_splits() {
   std::vector<std::string> commits;
+  auto before = splits_.begin();  // both are ordered by rule
   for (const auto& [rule, text] : plan_.splits) {
-    auto before = splits_.find(rule);
-    if (before != splits_.end() && before->second == text) continue;
+    while (before != splits_.end() && before->first < rule) ++before;
+    if (before != splits_.end() && before->first == rule && before->second == text) continue;
     TRY_VOID(write_split(rule, text));  // first: a HAProxy that dies now starts with it
     auto map = map_file({.run_directory = options_.run_directory}, rule);
     std::string commands;
@@ -315,7 +317,7 @@ void Haproxy::remove_stale_files() const {
 Result<void> Haproxy::reload() {
   const auto& plan = plan_;
   auto began = Steady::now() - std::chrono::seconds(1);
-  if (running()) take_states(parse_stat(process_->command("show stat -1 6 -1").value_or("")));
+  if (running()) take_states(parse_stat(process_->command("show stat -1 4 -1 no-maint").value_or("")));
   for (const auto& [name, content] : plan.files) TRY_VOID(write_file(options_.run_directory + "/" + name, content));
   for (const auto& [rule, split_text] : plan.splits) {
     auto before = splits_.find(rule);

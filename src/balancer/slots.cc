@@ -1,7 +1,6 @@
 #include "balancer/slots.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "balancer/compiler.h"
 #include "base/digest.h"
@@ -92,7 +91,7 @@ int SlotTable::free_slot(Seconds quiet) const {
   return best;
 }
 
-std::size_t slots_for(std::size_t targets) { return std::max<std::size_t>(8, std::bit_ceil(targets * 2)); }
+std::size_t slots_for(std::size_t targets) { return std::max<std::size_t>(8, (targets * 3 / 2 + 3) / 4 * 4); }
 
 std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tables, const std::string& generation,
                    const std::string& run_directory, int number) {
