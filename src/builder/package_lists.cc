@@ -178,11 +178,12 @@ Packages packages_of_go_program(std::string_view text) {
     out.push_back({"golang", words[1], words[2]});
     replaced = false;
   }
-  std::erase_if(out, [](const Package& each) { return each.version.empty() || each.version == "(devel)"; });
+  std::erase_if(out, [](const Package& each) { return each.name.empty() || each.version.empty() || each.version == "(devel)"; });
   return out;
 }
 
-Packages packages_in(ListKind kind, std::string_view path, std::string_view text) {
+namespace {
+Packages packages_as_written(ListKind kind, std::string_view path, std::string_view text) {
   switch (kind) {
     case ListKind::Apk: return apk(text);
     case ListKind::GemfileLock: return gemfile_lock(text);
@@ -195,6 +196,13 @@ Packages packages_in(ListKind kind, std::string_view path, std::string_view text
     case ListKind::None: return {};
   }
   return {};
+}
+}  // namespace
+
+Packages packages_in(ListKind kind, std::string_view path, std::string_view text) {
+  auto out = packages_as_written(kind, path, text);
+  std::erase_if(out, [](const Package& each) { return each.name.empty() || each.version.empty(); });
+  return out;
 }
 
 }  // namespace watari::builder
