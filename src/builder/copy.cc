@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -11,177 +10,13 @@
 #include <tuple>
 #include <unordered_set>
 
-#include "base/digest.h"
-#include "base/strings.h"
-#include "builder/expand.h"
+#include "builder/copy_walk.h"
+#include "sys/fd.h"
 
 namespace watari::builder {
 namespace {
 
 namespace fs = std::filesystem;
-
-Result<struct stat> look(const fs::path& path) {
-  struct stat info{};
-  if (::lstat(path.c_str(), &info) != 0) return sys::fail_errno("look at " + path.string());
-  return info;
-}
-
-Result<std::vector<std::string>> names_in(const fs::path& directory) {
-  std::vector<std::string> names;
-  std::error_code problem;
-  for (fs::directory_iterator it(directory, problem), end; !problem && it != end; it.increment(problem))
-    names.push_back(it->path().filename());
-  if (problem) return fail(Code::Internal, "list {}: {}", directory.string(), problem.message());
-  std::ranges::sort(names);
-  return names;
-}
-
-bool has_wildcard(std::string_view text) { return text.find_first_of("*?[") != std::string_view::npos; }
-
-std::string unescaped(std::string_view part) {
-  std::string out;
-  for (std::size_t i = 0; i < part.size(); ++i) {
-    if (part[i] == '\\' && i + 1 < part.size()) ++i;
-    out += part[i];
-  }
-  return out;
-}
-
-// Paths below `at` (relative to root) that match the pattern parts from `index` on.
-Result<void> match_parts(const fs::path& root, const std::string& at, const std::vector<std::string>& parts, std::size_t index,
-                         std::vector<std::string>& found) {
-  if (index == parts.size()) {
-    found.push_back(at);
-    return {};
-  }
-  auto below = [&](const std::string& name) { return at.empty() ? name : at + "/" + name; };
-  if (!has_wildcard(parts[index])) {
-    auto next = below(unescaped(parts[index]));
-    if (resolve_in_root(root, next)) return match_parts(root, next, parts, index + 1, found);
-    return {};
-  }
-  auto real = resolve_in_root(root, at);
-  if (!real || !fs::is_directory(root / *real)) return {};
-  TRY(auto names, names_in(root / *real));
-  for (const auto& name : names)
-    if (matches_pattern(parts[index], name, true)) TRY_VOID(match_parts(root, below(name), parts, index + 1, found));
-  return {};
-}
-
-Result<std::string> digest_of_file(const fs::path& path, const StopSignal& stop) {
-  sys::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return sys::fail_errno("open " + path.string());
-  Sha256Stream hash;
-  std::array<char, 65536> buffer{};
-  for (ssize_t count; (count = ::read(fd.get(), buffer.data(), buffer.size())) != 0;) {
-    if (count < 0) return sys::fail_errno("read " + path.string());
-    TRY_VOID(stop.check());
-    hash.update({buffer.data(), static_cast<std::size_t>(count)});
-  }
-  return hex(hash.finish());
-}
-
-// A file or directory below a source.
-struct Item {
-  std::string path;  // relative to the source; "" for a source that is a file
-  fs::path from;
-  struct stat info{};
-};
-
-// Everything that a source gives, directories before what is in them. A directory that is not wanted itself comes along with the
-// first thing below it that is.
-class Lister {
- public:
-  Lister(const Source& source, const StopSignal& stop) : source_(source), stop_(stop) {}
-
-  Result<std::vector<Item>> list() {
-    TRY(auto info, look(source_.path));
-    if (!source_.directory) items_.push_back({"", source_.path, info});
-    else TRY_VOID(below(source_.path, ""));
-    return std::move(items_);
-  }
-
- private:
-  Result<void> below(const fs::path& directory, const std::string& prefix) {
-    TRY_VOID(stop_.check());
-    TRY(auto names, names_in(directory));
-    for (const auto& name : names) {
-      Item item{prefix.empty() ? name : prefix + "/" + name, directory / name};
-      TRY(item.info, look(item.from));
-      bool wanted = source_.selection.wants(item.path);
-      if (!S_ISDIR(item.info.st_mode)) {
-        if (wanted) add(std::move(item));
-        continue;
-      }
-      auto [path, from] = std::pair(item.path, item.from);
-      if (wanted) add(std::move(item));
-      else waiting_.push_back(std::move(item));
-      TRY_VOID(below(from, path));
-      if (!waiting_.empty() && waiting_.back().path == path) waiting_.pop_back();
-    }
-    return {};
-  }
-
-  void add(Item item) {
-    std::ranges::move(waiting_, std::back_inserter(items_));
-    waiting_.clear();
-    items_.push_back(std::move(item));
-  }
-
-  const Source& source_;
-  const StopSignal& stop_;
-  std::vector<Item> items_, waiting_;
-};
-
-std::vector<std::string> all_attribute_names(const fs::path& path) {
-  std::array<char, 4096> buffer{};
-  auto size = ::llistxattr(path.c_str(), buffer.data(), buffer.size());
-  if (size <= 0) return {};
-  auto names = split(std::string_view(buffer.data(), static_cast<std::size_t>(size)), '\0');
-  std::erase_if(names, [](const std::string& name) { return name.empty(); });
-  return names;
-}
-
-std::vector<std::string> attribute_names(const fs::path& path) {
-  auto names = all_attribute_names(path);
-  std::erase_if(names, [](const std::string& name) { return !name.starts_with("user.") && name != "security.capability"; });
-  std::ranges::sort(names);
-  return names;
-}
-
-std::string attribute(const fs::path& path, const std::string& name) {
-  std::string value(65536, '\0');
-  auto size = ::lgetxattr(path.c_str(), name.c_str(), value.data(), value.size());
-  value.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
-  return value;
-}
-
-Result<std::string> description(const Item& item, bool owners, const StopSignal& stop) {
-  const auto& info = item.info;
-  auto text = fmt::format("{:06o}", info.st_mode);
-  if (owners) text += fmt::format(" {}:{}", info.st_uid, info.st_gid);
-  if (S_ISREG(info.st_mode)) {
-    TRY(auto digest, digest_of_file(item.from, stop));
-    text += " " + digest;
-  } else if (S_ISLNK(info.st_mode)) {
-    text += " -> " + fs::read_symlink(item.from).string();
-  } else if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) {
-    text += fmt::format(" {}:{}", major(info.st_rdev), minor(info.st_rdev));
-  }
-  for (const auto& name : attribute_names(item.from)) text += " " + name + "=" + sha256_hex(attribute(item.from, name));
-  return text;
-}
-
-// The context that holds the file, and the file's path in it.
-std::optional<std::pair<const ContextIndex*, std::string>> place_in(const std::vector<Context>& contexts, const fs::path& path) {
-  for (const auto& context : contexts) {
-    const auto& root = context.files.native();
-    if (!context.index || !path.native().starts_with(root)) continue;
-    if (path.native().size() == root.size()) return std::pair(context.index.get(), "");
-    if (path.native()[root.size()] == '/') return std::pair(context.index.get(), path.native().substr(root.size() + 1));
-  }
-  return std::nullopt;
-}
 
 class Copier {
  public:
@@ -217,7 +52,7 @@ class Copier {
 
   // Copies one source to `to`, relative to the root: a file becomes it, a directory's contents go into it.
   Result<void> copy(const Source& source, const std::string& to) {
-    TRY(auto items, Lister(source, stop_).list());
+    TRY(auto items, list_source(source, stop_));
     copies_.clear();
     own_.clear();
     index_ = nullptr;
@@ -423,83 +258,6 @@ class Copier {
 };
 
 }  // namespace
-
-Result<std::vector<Source>> find_sources(const fs::path& root, const std::vector<std::string>& patterns) {
-  std::vector<Source> sources;
-  for (const auto& pattern : patterns) {
-    std::vector<std::string> found;
-    TRY_VOID(match_parts(root, "", clean_parts(pattern), 0, found));
-    if (found.empty() && !has_wildcard(pattern))
-      return fail(Code::NotFound, "no file `{}`; it is relative to the context, less what .dockerignore leaves out", pattern);
-    for (const auto& each : found) {
-      TRY(auto real, resolve_in_root(root, each));
-      auto path = real.empty() ? root : root / real;
-      auto name = fs::path(each).filename().string();
-      sources.push_back({path, name, fs::is_directory(path)});
-    }
-  }
-  return sources;
-}
-
-Result<std::vector<Source>> find_with_parents(const fs::path& root, const std::string& pattern) {
-  auto pivot = pattern.find("/./");
-  auto below = clean_path(pivot == std::string::npos ? pattern : pattern.substr(pivot + 3));
-  TRY(auto bases, find_sources(root, {pivot == std::string::npos ? "/" : pattern.substr(0, pivot)}));
-  std::erase_if(bases, [](const Source& base) { return !base.directory; });
-  for (auto& base : bases) {
-    if (!has_wildcard(below) && !resolve_in_root(base.path, below))
-      return fail(Code::NotFound, "no file `{}`; it is relative to the context, less what .dockerignore leaves out", pattern);
-    if (below.empty()) continue;
-    TRY(base.selection.include, codec::IgnoreRules::parse(below, "--parents"));
-  }
-  return bases;
-}
-
-namespace {
-
-using Described = std::vector<std::pair<std::string, std::string>>;
-
-// As Lister and description() together, from an index.
-void describe_from(const ContextIndex& index, const std::string& place, const Source& source, bool owners, Described& out) {
-  auto text = [&](const ContextIndex::Entry& entry) { return entry.mode + (owners ? " " + entry.owner : "") + entry.content; };
-  if (!source.directory) {
-    if (const auto* entry = index.find(place)) out.emplace_back(source.name, text(*entry));
-    return;
-  }
-  Described waiting;  // directories that are not wanted themselves
-  auto prefix = place.empty() ? 0 : place.size() + 1;
-  index.below(place, [&](const std::string& full, const ContextIndex::Entry& entry) {
-    auto path = full.substr(prefix);
-    std::erase_if(waiting, [&](const auto& each) { return !path.starts_with(each.first + "/"); });
-    bool wanted = source.selection.wants(path);
-    if (!wanted && entry.directory) waiting.emplace_back(path, text(entry));
-    if (!wanted) return;
-    std::ranges::move(waiting, std::back_inserter(out));
-    waiting.clear();
-    out.emplace_back(std::move(path), text(entry));
-  });
-}
-
-}  // namespace
-
-Result<codec::Json> describe_sources(const std::vector<Source>& sources, bool owners, const StopSignal& stop, const std::vector<Context>& contexts) {
-  codec::Json::Object files;
-  for (const auto& source : sources) {
-    if (source.directory) files.emplace_back(".", codec::Json("directory"));
-    if (auto place = place_in(contexts, source.path)) {
-      Described described;
-      describe_from(*place->first, place->second, source, owners, described);
-      for (auto& [path, text] : described) files.emplace_back(std::move(path), codec::Json(std::move(text)));
-      continue;
-    }
-    TRY(auto items, Lister(source, stop).list());
-    for (const auto& item : items) {
-      TRY(auto text, description(item, owners, stop));
-      files.emplace_back(item.path.empty() ? source.name : item.path, codec::Json(std::move(text)));
-    }
-  }
-  return codec::Json(std::move(files));
-}
 
 Result<void> copy_sources(const std::vector<Source>& sources, const CopyTarget& target, const CopyOptions& options, const StopSignal& stop) {
   Copier copier(target, options, stop);

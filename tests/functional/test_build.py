@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import random
 import shutil
 import signal
@@ -394,3 +395,32 @@ def test_cache_mounts_travel_to_another_server(server, tmp_path):
             assert other.watari("images", "cache", "import", tmp_path / "bad.tar", check=False).returncode == 1
         assert "first\n#2 third\n" in other.watari("build", dockerfile(tmp_path / "context", text.format("third"))).stderr
         assert not [each for each in (other.root / "images/cache-mounts").iterdir() if each.name.startswith(".")]
+
+
+def test_a_step_may_do_no_more_than_a_container(server, tmp_path):
+    """RUN steps have no user namespace (docs/dockerfile.md says why): what holds them are capabilities, seccomp and what is mounted."""
+    (tmp_path / "try.sh").write_text("""
+grep -E '^(CapEff|CapBnd|Seccomp):' /proc/self/status
+refused() { if "$@" 2>/dev/null; then echo "ALLOWED $*"; else echo "refused $1"; fi; }
+refused mknod /tmp/disk b 8 0
+refused mount -t tmpfs tmpfs /mnt
+refused ip link add dummy9 type dummy
+refused ip addr add 127.9.9.9/8 dev lo
+refused sh -c ': >> /proc/sys/kernel/panic'
+refused sh -c ': >> /proc/sysrq-trigger'
+refused sh -c ': >> /sys/kernel/profiling'
+refused unshare -m true
+refused hostname elsewhere
+echo devices: $(find /dev -type b) $(ls /dev | sort)
+echo processes: $(ls /proc | grep -c '^[0-9]')
+echo cgroups: $(ls /sys/fs/cgroup)
+""")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY try.sh /\nRUN sh /try.sh\n")
+    out = server.watari("build", "--no-cache", tmp_path).stderr
+    assert "ALLOWED" not in out and out.count("refused ") == 9
+    held = {name: int(value, 16) for name, value in re.findall(r"(CapEff|CapBnd|Seccomp):\s+([0-9a-f]+)", out)}
+    allowed = sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31))  # Docker's, without CAP_MKNOD
+    assert held["CapEff"] == held["CapBnd"] and held["CapBnd"] & ~allowed == 0 and held["Seccomp"] == 2
+    devices = re.search(r"devices: (.*)", out)[1].split()
+    assert set(devices) <= {"console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"}
+    assert int(re.search(r"processes: (\d+)", out)[1]) < 6 and re.search(r"cgroups: *$", out, re.M)
