@@ -104,22 +104,26 @@ Result<Output> run(std::vector<std::string> argv, Millis timeout) {
   write_end.reset();
   Output output;
   auto deadline = std::chrono::steady_clock::now() + timeout;
+  auto left = [&] { return std::max(Millis(0), std::chrono::ceil<Millis>(deadline - std::chrono::steady_clock::now())); };
+  auto give_up = [&]() -> Result<Output> {
+    ::kill(child.pid, SIGKILL);
+    (void)wait_child(child);
+    return fail(Code::DeadlineExceeded, "{} did not end within {} ms", argv[0], timeout.count());
+  };
   for (;;) {
-    auto left = std::chrono::duration_cast<Millis>(deadline - std::chrono::steady_clock::now()).count();
     pollfd ready{read_end.get(), POLLIN, 0};
-    int n = ::poll(&ready, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
-    if (n < 0 && errno == EINTR) continue;
-    if (n == 0) {
-      ::kill(child.pid, SIGKILL);
-      (void)wait_child(child);
-      return fail(Code::DeadlineExceeded, "{} did not end within {} ms", argv[0], timeout.count());
-    }
+    int n = ::poll(&ready, 1, static_cast<int>(left().count()));
+    if (n == 0) return give_up();
     char buffer[8192];
-    auto got = ::read(read_end.get(), buffer, sizeof buffer);
+    auto got = n < 0 ? n : ::read(read_end.get(), buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     output.text.append(buffer, static_cast<std::size_t>(got));
   }
-  TRY(output.exit_code, wait_child(child));
+  // It has closed its output, which need not be its end.
+  auto code = wait_child(child, left());
+  if (!code && code.error().code == Code::DeadlineExceeded) return give_up();
+  TRY(output.exit_code, code);
   return output;
 }
 
