@@ -39,39 +39,29 @@ Result<Json> follow(Client& client, const std::string& id, bool quiet) {
   }
 }
 
-Result<void> pull(const Options& options) {
+// Starts a transfer and prints what came of it.
+Result<void> run(const Options& options, const char* operation, const Json& request) {
   TRY(auto client, options.connect());
+  TRY(auto started, client.call("watari", operation, request));
+  TRY(auto ended, follow(client, started["transferId"].as_string(), options.json));
+  if (started.has("image")) ended.set("image", started["image"]);  // what it is called here
+  if (options.json) fmt::print("{}\n", ended.pretty());
+  else fmt::print("{}  {}\n", ended["digest"].as_string(), started.has("image") ? started["image"].as_string() : options.to);
+  return {};
+}
+
+Result<void> pull(const Options& options) {
   auto request = Json::object({{"source", options.from}});
   if (!options.to.empty()) request.set("target", options.to);
   if (options.all_platforms) request.set("allPlatforms", Json(true));
-  TRY(auto started, client.call("watari", "PullImage", std::move(request)));
-  TRY(auto ended, follow(client, started["transferId"].as_string(), options.json));
-  ended.set("image", started["image"]);
-  if (options.json) fmt::print("{}\n", ended.pretty());
-  else fmt::print("{}  {}\n", ended["digest"].as_string(), started["image"].as_string());
-  return {};
+  return run(options, "PullImage", request);
 }
 
-Result<void> push(const Options& options) {
-  TRY(auto client, options.connect());
+// PushImage and CompressImage ask for the same.
+Result<void> send(const Options& options, const char* operation) {
   auto request = Json::object({{"image", options.from}, {"target", options.to}});
   if (!options.compression.empty()) request.set("compression", Json(options.compression));
-  TRY(auto started, client.call("watari", "PushImage", std::move(request)));
-  TRY(auto ended, follow(client, started["transferId"].as_string(), options.json));
-  if (options.json) fmt::print("{}\n", ended.pretty());
-  else fmt::print("{}  {}\n", ended["digest"].as_string(), options.to);
-  return {};
-}
-
-Result<void> compress(const Options& options) {
-  TRY(auto client, options.connect());
-  auto request = Json::object({{"image", options.from}, {"target", options.to}});
-  if (!options.compression.empty()) request.set("compression", Json(options.compression));
-  TRY(auto started, client.call("watari", "CompressImage", std::move(request)));
-  TRY(auto ended, follow(client, started["transferId"].as_string(), options.json));
-  if (options.json) fmt::print("{}\n", ended.pretty());
-  else fmt::print("{}  {}\n", ended["digest"].as_string(), options.to);
-  return {};
+  return run(options, operation, request);
 }
 
 std::string docker_config() {
@@ -141,7 +131,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   add_compression(*push_verb, "--compress", *options, "Send the layers compressed, as an image with a digest of its own");
   add_common(*push_verb, *options);
   push_verb->footer("Example:\n  watari images push web:1 registry.example.com/team/web:1 --compress zstd");
-  push_verb->callback([options, &run] { run = [options] { return finish(push(*options)); }; });
+  push_verb->callback([options, &run] { run = [options] { return finish(send(*options, "PushImage")); }; });
 
   auto compress_verb = verb.add_subcommand("compress", "Make an image once more, with compressed layers, under another tag");
   compress_verb->add_option("image", options->from, "NAME:TAG")->required();
@@ -149,7 +139,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   add_compression(*compress_verb, "--with", *options, "How (default: zstd)");
   add_common(*compress_verb, *options);
   compress_verb->footer("Example:\n  watari images compress web:1 --as web:1-small");
-  compress_verb->callback([options, &run] { run = [options] { return finish(compress(*options)); }; });
+  compress_verb->callback([options, &run] { run = [options] { return finish(send(*options, "CompressImage")); }; });
 
   auto login_verb = verb.add_subcommand("login", "Store the login for another registry; the password comes from stdin");
   login_verb->add_option("registry", options->registry, "REGISTRY, as images name it")->required();

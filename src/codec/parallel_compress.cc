@@ -28,11 +28,11 @@ struct Block {
 };
 
 // Appends raw deflate data that ends on a byte and refers to nothing before it, so that blocks can follow each other in one member (as pigz does).
-void deflate_fast(const std::string& in, std::string& out) {
+void pack_deflate(const std::string& in, std::string& out, std::uint32_t level) {
   auto stream = std::make_unique<isal_zstream>();
-  std::vector<std::uint8_t> memory(ISAL_DEF_LVL1_DEFAULT);
+  std::vector<std::uint8_t> memory(level == 1 ? ISAL_DEF_LVL1_DEFAULT : ISAL_DEF_LVL2_DEFAULT);
   isal_deflate_init(stream.get());
-  stream->level = 1;
+  stream->level = level;
   stream->level_buf = memory.data();
   stream->level_buf_size = static_cast<std::uint32_t>(memory.size());
   stream->flush = FULL_FLUSH;
@@ -46,22 +46,6 @@ void deflate_fast(const std::string& in, std::string& out) {
     isal_deflate(stream.get());
     out.resize(out.size() - stream->avail_out);
   } while (stream->avail_out == 0);
-}
-
-void deflate_small(const std::string& in, std::string& out) {
-  z_stream stream{};
-  deflateInit2(&stream, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
-  stream.avail_in = static_cast<uInt>(in.size());
-  do {
-    const auto old = out.size();
-    out.resize(old + in.size() / 2 + 4096);
-    stream.next_out = reinterpret_cast<Bytef*>(out.data() + old);
-    stream.avail_out = static_cast<uInt>(out.size() - old);
-    deflate(&stream, Z_FULL_FLUSH);
-    out.resize(out.size() - stream.avail_out);
-  } while (stream.avail_out == 0);
-  deflateEnd(&stream);
 }
 
 void pack_zstd(const std::string& in, std::string& out, int level) {
@@ -91,8 +75,7 @@ struct ParallelCompressor::Impl {
     block.packed.clear();
     if (how == Compression::Zstd) return pack_zstd(block.plain, block.packed, effort == Effort::Fast ? 1 : 6);
     block.crc = ::crc32(0, reinterpret_cast<const Bytef*>(block.plain.data()), static_cast<uInt>(block.plain.size()));
-    if (effort == Effort::Fast) deflate_fast(block.plain, block.packed);
-    else deflate_small(block.plain, block.packed);
+    pack_deflate(block.plain, block.packed, effort == Effort::Fast ? 1 : 2);
   }
 
   void work() {

@@ -13,8 +13,8 @@
 
 namespace watari::codec {
 
-// Fast keeps up with a network; the bytes may differ from machine to machine. Small is for what is kept, and always the same for the same input and version
-// of the library.
+// Fast keeps up with a network, Small is for what is kept. The same input gives the same bytes with one version of the libraries and one kind of processor
+// (ISA-L has code of its own for several).
 enum class Effort { Fast, Small };
 
 class ParallelCompressor {

@@ -12,7 +12,7 @@ namespace watari::oci {
 inline constexpr const char* kCompressedFrom = "watari.compressed-from";
 
 // Links the compressed image into the repository, without a tag, and returns its digest; what is compressed already stays as it is, and an image without plain
-// layers is its own answer. Deterministic; made once, and found again as long as it is here (pruning takes it when it has no tag). `on_bytes` gets the
+// layers is its own answer. Made once, and found again as long as it is here (pruning takes it when it has no tag). `on_bytes` gets the
 // number of plain bytes that were read, and ends it by false (Cancelled). FailedPrecondition for an index, and for what a format cannot say.
 Result<std::string> compress_image(ImageStore& store, const std::string& repository, const std::string& digest, codec::Compression how,
                                    const std::function<bool(std::int64_t)>& on_bytes = {});

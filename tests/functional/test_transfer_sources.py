@@ -255,17 +255,21 @@ def test_a_compressed_image_can_have_a_tag_of_its_own(server, tmp_path):
     assert same["digest"] == requests.get(f"{server.url}/v2/packed/manifests/1", timeout=30).headers["docker-content-digest"]
 
 
+def kill_during(server, after, work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(after)
+    server.kill()
+    thread.join(60)
+    server.start()
+    assert not list((server.root / "images/tmp").iterdir())  # nothing half-done is left
+
+
 def test_a_kill_during_a_compressed_push_leaves_a_whole_store(tmp_path):
     with Server() as server, Server() as other:
         built(server, tmp_path / "context", "web:1", 60_000_000)
         for wait in (0.05, 0.3, 0.6):
-            thread = threading.Thread(target=lambda: images_push(server, "web:1", f"{host(other)}/web:1", "--compress", "zstd", check=False))
-            thread.start()
-            time.sleep(wait)
-            server.kill()
-            thread.join(60)
-            server.start()
-            assert not list((server.root / "images/tmp").iterdir())
+            kill_during(server, wait, lambda: images_push(server, "web:1", f"{host(other)}/web:1", "--compress", "zstd", check=False))
             for blob in (server.root / "images/blobs/sha256").iterdir():
                 assert digest_of(blob.read_bytes()) == f"sha256:{blob.name}"
         wanted = images_push(server, "web:1", f"{host(other)}/web:1", "--compress", "zstd")["digest"]
@@ -276,13 +280,7 @@ def test_a_kill_during_a_pull_of_several_platforms_leaves_a_whole_store():
     with Upstream() as upstream, Server() as server:
         index = several_platforms(upstream, "arm64", "amd64", "s390x")
         for wait in (0.02, 0.06, 0.1, 0.15):
-            thread = threading.Thread(target=lambda: pull(server, f"{upstream.host}/team/web:many", "--as", "multi:1", "--all-platforms", check=False))
-            thread.start()
-            time.sleep(wait)
-            server.kill()
-            thread.join(60)
-            server.start()
-            assert not list((server.root / "images/tmp").iterdir())
+            kill_during(server, wait, lambda: pull(server, f"{upstream.host}/team/web:many", "--as", "multi:1", "--all-platforms", check=False))
             # A tag leads to all of it, or is not there.
             answer = requests.get(f"{server.url}/v2/multi/manifests/1", timeout=30)
             for entry in answer.json()["manifests"] if answer.status_code == 200 else []:
