@@ -34,7 +34,7 @@ struct SlotTable {
 };
 
 // How many slots a backend should have for this many targets: few can all be replaced at once, of many a half (then they become twice as many).
-// A slot costs HAProxy some 18 KB, and most of the time that a reload takes.
+// A slot costs HAProxy some 12 KB, and most of the time that a reload takes.
 std::size_t slots_for(std::size_t targets);
 
 // The whole configuration with every slot in it. `generation` ends up in `show info` and tells which configuration
