@@ -132,10 +132,14 @@ class DockerCall {
     }
   }
 
-  // Whether a name means this server's own registry: all but those that begin with another host.
-  static bool is_local(const std::string& name) {
+  // Whether a name means this server's own registry: all but those that begin with another host, or with another port of this one.
+  bool is_local(const std::string& name) const {
     auto reference = oci::parse_reference(name);
     if (!reference) return false;
+    const auto host = name.substr(0, name.find('/'));
+    const auto asked = std::string(request_.headers.get("host"));
+    const auto port = host.rfind(':'), own = asked.rfind(':');
+    if (host != name && port != host.npos && own != asked.npos && host.substr(port) != asked.substr(own)) return false;
     auto first = reference->repository.substr(0, reference->repository.find('/'));
     return first == reference->repository || first.find('.') == first.npos;
   }
@@ -147,8 +151,10 @@ class DockerCall {
       if (!matches(body["username"].as_string(), body["password"].as_string())) return fail(Code::Unauthenticated, "unauthorized: wrong user name or password for {}", server);
     } else {
       TRY(auto remote, remote_of(server + "/library/x", body));
-      TRY(auto response, remote->request("GET", "tags/list", {}, {}));
-      if (response.status == 401) return fail(Code::Unauthenticated, "unauthorized: {} does not take this user name and password", server);
+      auto response = remote->request("GET", "tags/list", {}, {});
+      const bool refused = response ? response->status == 401 : response.error().code == Code::Unauthenticated || response.error().code == Code::PermissionDenied;
+      if (!response && !refused) return fail(response.error());
+      if (refused) return fail(Code::Unauthenticated, "unauthorized: {} does not take this user name and password", server);
     }
     return send(200, Json::object({{"Status", "Login Succeeded"}, {"IdentityToken", ""}}));
   }

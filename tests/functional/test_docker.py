@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 import requests
+from server import Server
 from servers import building_server as server  # noqa: F401
+from upstream import Upstream, digest_of
 
 
 def login(server):
@@ -23,9 +25,9 @@ def docker(server, tmp_path):
     config.mkdir()
     (config / "config.json").write_text(json.dumps({"HttpHeaders": {"Authorization": login(server)}}))
 
-    def run(*words, check=True, **options):
+    def run(*words, check=True, command="docker", **options):
         environment = os.environ | {"DOCKER_HOST": "tcp://" + server.url.split("//")[1], "DOCKER_CONFIG": str(config), "DOCKER_BUILDKIT": "0"}
-        done = subprocess.run(["docker", *map(str, words)], env=environment, capture_output=True, text=True, timeout=120, **options)
+        done = subprocess.run([command, *map(str, words)], env=environment, capture_output=True, text=True, timeout=120, **options)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
     return run
@@ -71,6 +73,38 @@ def test_login_checks_the_password(server, docker):
     host = server.url.split("//")[1]
     assert "Login Succeeded" in docker("login", "-u", server.keys[0], "--password-stdin", host, input=server.keys[1]).stdout
     assert "unauthorized" in docker("login", "-u", server.keys[0], "--password-stdin", host, input="wrong", check=False).stderr
+
+
+@pytest.mark.parametrize("command", ["docker", "/usr/bin/docker"])  # Debian's docker.io, where another one comes first
+def test_another_registry_is_pushed_to_and_pulled_from(server, docker, tmp_path, command):
+    if not shutil.which(command):
+        pytest.skip(f"SKIPPED: there is no {command} (apt-get install docker.io)")
+    build = context(tmp_path, "FROM busybox\nCOPY file /file\n")
+    with Server() as other:
+        host = other.url.split("//")[1]
+        name = f"{host}/team/far:1"
+        docker("build", "-t", "far:1", build, command=command)
+        docker("tag", "far:1", name, command=command)
+        digest = json.loads(docker("inspect", "far:1", command=command).stdout)[0]["RepoDigests"][0].split("@")[1]
+        assert digest in docker("push", name, command=command).stdout
+        assert requests.get(f"{other.url}/v2/team/far/manifests/1", timeout=10).headers["docker-content-digest"] == digest
+        docker("rmi", "far:1", command=command)
+        docker("rmi", name, command=command)
+        assert "No such" in docker("inspect", "far:1", check=False, command=command).stderr
+        assert digest in docker("pull", name, command=command).stdout
+        assert json.loads(docker("inspect", name, command=command).stdout)[0]["RepoDigests"][0].endswith(digest)
+        assert "team/far" in docker("images", command=command).stdout
+
+
+def test_a_registry_that_wants_a_login_gets_the_one_of_docker_login(docker):
+    with Upstream(login="me:secret") as other:
+        image = f"{other.host}/team/private:1"
+        assert docker("pull", image, check=False).returncode != 0
+        login = ("login", "-u", "me", "--password-stdin", other.host)
+        assert "unauthorized" in docker(*login, input="wrong", check=False).stderr
+        assert "Login Succeeded" in docker(*login, input="secret").stdout
+        assert digest_of(other.manifest) in docker("pull", image).stdout
+        assert json.loads(docker("inspect", image).stdout)[0]["RepoDigests"]
 
 
 def test_who_shows_no_credentials_gets_nothing(server):
