@@ -32,6 +32,11 @@ def member_name(name):
     return name + "_" if name in KEYWORDS else name
 
 
+# Structures whose lists and maps AWS leaves out of its answers when they are empty, but for the named ones. Terraform compares a task definition
+# with what was registered, and would replace it for each empty list more.
+ABSENT_WHEN_EMPTY = {"ecs": {"ContainerDefinition": {"environment", "mountPoints", "portMappings", "systemControls", "volumesFrom"}, "LogConfiguration": set()}}
+
+
 class Generator:
     def __init__(self, service, model, listing):
         self.service = service
@@ -152,6 +157,8 @@ class Generator:
             element = self.table_of(ref["shape"], seen, out)
             optional = self.held(ref, required)[1]
             slot = f"kOptional<{self.cpp(ref['shape'])}>" if optional else "Slot{}"
+            if name in ABSENT_WHEN_EMPTY.get(self.service, {}) and member not in ABSENT_WHEN_EMPTY[self.service][name] and not optional and not required:
+                slot = f"kUnlessEmpty<{self.cpp(ref['shape'])}>"
             rows.append(f"    {{{quoted(member)}, {quoted(self.query_in(member, ref))}, {quoted(ref.get('locationName', member))}, "
                         f"offsetof({self.namespace}::{name}, {member_name(member)}), &{element}, {slot}, {str(required).lower()}}},")
         span = ""

@@ -334,10 +334,12 @@ class DockerCall {
   Result<void> show(const builder::BuildReport& report, std::map<int, builder::StepStatus>& shown) {
     using builder::StepStatus;
     for (const auto& step : report.steps) {
-      if (step.status == StepStatus::Waiting || shown.contains(step.number)) continue;
-      shown[step.number] = step.status;
-      TRY_VOID(stream(fmt::format("Step {}/{} : {}\n", step.number, report.steps.size(), step.instruction)));
-      if (step.status == StepStatus::Cached) TRY_VOID(stream(" ---> Using cache\n"));
+      if (step.status == StepStatus::Waiting) continue;
+      auto [before, first] = shown.emplace(step.number, StepStatus::Waiting);
+      if (first) TRY_VOID(stream(fmt::format("Step {}/{} : {}\n", step.number, report.steps.size(), step.instruction)));
+      // It may have been seen while its cache was looked up.
+      if (step.status == StepStatus::Cached && before->second != StepStatus::Cached) TRY_VOID(stream(" ---> Using cache\n"));
+      before->second = step.status;
     }
     for (const auto& each : report.lines) TRY_VOID(stream(each.text + "\n"));
     return {};

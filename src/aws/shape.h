@@ -84,6 +84,12 @@ inline constexpr Slot kOptional = {
       return value ? &*value : nullptr;
     }};
 
+// A list or map in place that counts as absent while it is empty.
+template <class T>
+inline constexpr Slot kUnlessEmpty = {
+    [](void* member) -> void* { return member; },
+    [](const void* member) -> const void* { return static_cast<const T*>(member)->empty() ? nullptr : member; }};
+
 template <class T>
 inline constexpr ListAccess kList = {
     [](const void* list) { return static_cast<const std::vector<T>*>(list)->size(); },

@@ -274,8 +274,9 @@ Result<model::Deployment> enqueue_deployment(Control& control, const std::string
                                              model::DeploymentConfiguration configuration, model::CodeDeployment code) {
   auto& state = control.state();
   TRY(auto service, active_service(state, key));
-  bool busy = std::ranges::any_of(deployments_of(state, service), [](const auto& one) { return in_progress(one.status); });
-  if (!busy) start_from_what_serves(state, service);
+  // It waits behind CodeDeploy's own. What the making of the service began, and may never become healthy, gives way to a release.
+  bool busy = std::ranges::any_of(deployments_of(state, service), [](const auto& one) { return in_progress(one.status) && one.code_deploy; });
+  if (!busy) supersede(state, service, control.now());
   next.id = new_revision_id();
   next.created_at = control.now();
   next.pinned_images.clear();

@@ -141,6 +141,16 @@ def test_the_plan_counts_a_compressed_clock_and_names_waits(blue_green):
         blue_green.keep_blue("bg", 0)
 
 
+def test_a_release_does_not_wait_for_a_service_that_never_became_healthy(server, tmp_path):
+    app = Application(server, tmp_path, "stuck")
+    broken = register(app, "1", containerDefinitions=[app.task_definition()["containerDefinitions"][0] | {"command": ["sleep", "1000"]}])
+    app.ecs.create_service(serviceName="stuck", taskDefinition=broken, **app.service_definition(
+        deploymentController={"type": "CODE_DEPLOY"}, deploymentConfiguration={"maximumPercent": 200, "minimumHealthyPercent": 100}))
+    app.make_deployment_group("stuck")
+    server.watari("deploy", "stuck", "--task-definition", register(app, "2"))
+    assert app.served() == "2"
+
+
 def test_rollback_brings_back_the_image_that_ran_although_its_tag_has_moved(app, tmp_path):
     port = int(app.server.url.rsplit(":", 1)[1])
 

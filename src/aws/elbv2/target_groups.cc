@@ -86,10 +86,11 @@ Result<CreateTargetGroupResponse> create_target_group(Call& call, const CreateTa
   model::TargetGroup group{.scope = call.scope, .name = request.Name, .protocol = *request.Protocol, .port = *request.Port, .vpc = *request.VpcId,
                            .target_type = request.TargetType.value_or("instance")};
   bool http = group.protocol == "HTTP" || group.protocol == "HTTPS";
-  group.protocol_version = request.ProtocolVersion.value_or("HTTP1");
+  auto version = request.ProtocolVersion.value_or("");  // Terraform sends an empty one
+  group.protocol_version = version.empty() ? "HTTP1" : version;
   if (group.protocol_version != "HTTP1" && group.protocol_version != "HTTP2" && group.protocol_version != "GRPC")
     return error(kInvalid, "Protocol version '{}' must be one of 'GRPC, HTTP1, HTTP2'", group.protocol_version);
-  if (!http && request.ProtocolVersion) return error(kInvalid, "Protocol version is not supported for target groups with the protocol '{}'", group.protocol);
+  if (!http && !version.empty()) return error(kInvalid, "Protocol version is not supported for target groups with the protocol '{}'", group.protocol);
   default_health_check(group);
   TRY_VOID(change_health_check(group, request));
   TRY(group.tags, tags_from_wire(request.Tags));
