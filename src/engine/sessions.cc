@@ -49,6 +49,7 @@ class Sessions::Session : public std::enable_shared_from_this<Session> {
   bool connect(std::shared_ptr<net::WebSocket> socket) {
     if (connected_.exchange(true)) return false;
     socket_ = std::move(socket);
+    came_ = clock_.now();
     thread_ = std::thread([this] { run(); });
     return true;
   }
@@ -75,6 +76,7 @@ class Sessions::Session : public std::enable_shared_from_this<Session> {
     while (!gone_ && !finished()) {
       wait();
       take_messages();
+      if (!admitted_ && !refused_ && clock_.now() >= came_ + kConnectWithin) refuse("the token was not shown");
       read_terminal();
       write_terminal();
       for (auto& bytes : channel_.due(clock_.now())) socket_->send(std::move(bytes), false);
@@ -223,6 +225,7 @@ class Sessions::Session : public std::enable_shared_from_this<Session> {
   Terminals& terminals_;
   const Clock& clock_;
   const Time made_;
+  Time came_{};
   sys::Fd wake_, terminal_;
   std::mutex mutex_;
   std::deque<std::string> inbox_;

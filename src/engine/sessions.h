@@ -23,7 +23,7 @@ namespace watari::engine {
 class Sessions {
  public:
   static constexpr std::size_t kMost = 128;          // at a time
-  static constexpr Seconds kConnectWithin{60};       // else the session is dropped
+  static constexpr Seconds kConnectWithin{60};       // else the session is dropped; again for the token, once connected
   static constexpr std::string_view kPath = "/watari/sessions";
 
   Sessions(Terminals& terminals, const Clock& clock) : terminals_(terminals), clock_(clock) {}

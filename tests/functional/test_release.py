@@ -165,6 +165,28 @@ def test_a_killed_shim_haproxy_or_container_is_recovered_from(hello):
     assert len([task for task in hello.tasks() if task["lastStatus"] == "RUNNING"]) == 2
 
 
+def test_load_balancers_serve_on_when_the_daemon_and_haproxy_are_killed_together(hello):
+    root_id = (hello.server.root / "root-id").read_text().strip()
+    hello.set_version(150)
+    hello.up()
+    assert hello.version() == "150"
+    hello.server.kill()
+    killed = processes_of(root_id, "haproxy")
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    for _ in range(20):  # what connects while nobody runs waits, and is served
+        assert hello.version() == "150"
+    started = set(processes_of(root_id, "haproxy")) - set(killed)
+    assert started, "another HAProxy serves, and no daemon runs"
+    hello.server.start()
+    assert hello.version() == "150"
+    assert started & set(processes_of(root_id, "haproxy")), "the new daemon takes that one over"
+    hello.set_version(200)
+    hello.up()
+    assert hello.version() == "200"
+    hello.wait_until_steady()
+
+
 def test_nothing_is_left_on_the_host_after_stop_all(tmp_path):
     with Server() as server:
         app = Hello(server, tmp_path / "hello")
