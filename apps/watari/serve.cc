@@ -70,7 +70,8 @@ class Host {
     };
     constexpr Pass passes[] = {
         {"check the host", &Host::check},          {"open the root", &Host::open_root},
-        {"listen", &Host::listen},                 {"open the images", &Host::open_images},
+        {"listen", &Host::listen},                 {"prepare for the runtime", &Host::prepare_runtime},
+        {"open the images", &Host::open_images},
         {"open the state", &Host::open_state},     {"open the vault", &Host::open_vault},
         {"open the logs", &Host::open_logs},
         {"open the builder", &Host::open_builder}, {"start the engine", &Host::start_engine},
@@ -108,8 +109,11 @@ class Host {
 
   Result<void> open_root() {
     TRY(root_, Root::open(options_.root));
-    return keep_runtime_copies_in(run_directory() + "/runtime");
+    return {};
   }
+
+  // When nothing that is often wrong can fail any more, since it makes a directory outside of the root.
+  Result<void> prepare_runtime() { return keep_runtime_copies_in(run_directory() + "/runtime"); }
 
   // The port is taken first, so that a wrong one costs nothing; connections wait until start().
   Result<void> listen() {

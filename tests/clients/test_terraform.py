@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 import requests
@@ -47,13 +48,23 @@ def terraform(server, tmp_path_factory):
     yield run
 
 
+def served(terraform):
+    """What the load balancer answers, once a target is healthy: a steady service has the tasks that it wants, whose health checks may still be under way."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = requests.get(f"http://127.0.0.1:{terraform.port}/", timeout=10)
+        if answer.status_code != 503 or time.monotonic() > deadline:
+            return answer.text
+        time.sleep(0.2)
+
+
 def assert_no_changes(terraform, **variables):
     plan = terraform("plan", "-detailed-exitcode", "-input=false", codes=(0, 2), **variables)
     assert plan.returncode == 0, plan.stdout
 
 
 def test_what_it_made_serves_and_is_found_again(terraform):
-    assert requests.get(f"http://127.0.0.1:{terraform.port}/", timeout=10).text == "1\n"
+    assert served(terraform) == "1\n"
     assert_no_changes(terraform)
 
 
@@ -69,7 +80,7 @@ def test_a_release_of_codedeploy_is_no_drift(terraform, server):
     made = deploy.create_deployment(applicationName="shop", deploymentGroupName="shop",
                                     revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": json.dumps(spec)}})
     deploy.get_waiter("deployment_successful").wait(deploymentId=made["deploymentId"], WaiterConfig={"Delay": 1, "MaxAttempts": 90})
-    assert requests.get(f"http://127.0.0.1:{terraform.port}/", timeout=10).text == "2\n"
+    assert served(terraform) == "2\n"
     assert_no_changes(terraform)
 
 
