@@ -68,6 +68,8 @@ void BuildRecord::line(int step, std::string_view text) {
   auto bytes = codec::to_json(LogLine{step, now(), std::string(text)}).dump() + "\n";
   std::lock_guard lock(mutex_);
   if (::write(log_.get(), bytes.data(), bytes.size()) < 0) log::warn("build {}: cannot write its log: {}", report_.build_id, std::strerror(errno));
+  log_size_ += static_cast<std::int64_t>(bytes.size());
+  changed_.notify_all();
 }
 
 void BuildRecord::finish(const Result<oci::Image>& image) {
@@ -79,6 +81,12 @@ void BuildRecord::finish(const Result<oci::Image>& image) {
   for (auto& step : report_.steps)
     if (step.status == StepStatus::Waiting || step.status == StepStatus::Running) step.status = StepStatus::Cancelled;
   if (auto saved = save(); !saved) log::error("build {}: {}", report_.build_id, saved.error().message);
+  changed_.notify_all();
+}
+
+void BuildRecord::wait(std::int64_t position, Millis longest) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, longest, [&] { return report_.status != BuildStatus::Running || log_size_ > position; });
 }
 
 BuildReport BuildRecord::report() {

@@ -1,6 +1,7 @@
 #pragma once
 // One build: its report, its log, and the two files that keep them (DIR/<id>/build.json, DIR/<id>/log with a JSON object a line).
 // A power cut may take the record of a build, never its image, which is on the disk before the record says so. Log positions are byte offsets. Thread-safe; several stage threads report into it.
+#include <condition_variable>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -32,6 +33,8 @@ class BuildRecord final : public BuildObserver {
   void finish(const Result<oci::Image>& image);
 
   BuildReport report();
+  // Until the build has ended or its log is longer than `position`, at most so long.
+  void wait(std::int64_t position, Millis longest);
 
  private:
   explicit BuildRecord(std::filesystem::path directory) : directory_(std::move(directory)) {}
@@ -40,6 +43,8 @@ class BuildRecord final : public BuildObserver {
   std::filesystem::path directory_;
   StopSignal stop_;
   std::mutex mutex_;
+  std::condition_variable changed_;  // the log has grown, or the build has ended
+  std::int64_t log_size_ = 0;
   BuildReport report_;
   std::map<int, Time> started_;
   sys::Fd log_;

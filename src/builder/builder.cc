@@ -1,6 +1,7 @@
 #include "builder/builder.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <thread>
 
@@ -22,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kKeptBuilds = 200;
+constexpr int kWaiting = 2;  // callers of get(); the API's handlers have four threads
 
 struct BuildInputs {
   std::vector<Context> contexts;  // the build's own first
@@ -59,7 +61,7 @@ class BuilderImpl final : public Builder {
   }
   Result<std::string> start(BuildRequest request) override;
   Result<std::string> start_base(BaseRequest request) override;
-  Result<BuildReport> get(const std::string& build_id, std::int64_t log_position) override;
+  Result<BuildReport> get(const std::string& build_id, std::int64_t log_position, Millis wait) override;
   Result<void> stop(const std::string& build_id) override;
 
   fs::path records() const { return options_.root / "builds" / "records"; }
@@ -86,6 +88,7 @@ class BuilderImpl final : public Builder {
   std::unique_ptr<Contexts> contexts_;
   StepCache cache_;
   ImagePackages packages_{images_};
+  std::atomic<int> waiting_ = 0;
   std::mutex mutex_;
   std::vector<std::string> finished_;
   std::map<std::string, Running> running_;  // last: its threads use the others until they are joined
@@ -149,6 +152,7 @@ Result<std::string> BuilderImpl::start(BuildRequest request) {
     if (!reference.digest.empty()) return fail(Code::InvalidArgument, "`{}` names a digest; expected name:tag", tag);
   }
   TRY(auto inputs, find_inputs(request));
+  request.context_id = Contexts::id_of(request.context_id);
   TRY(auto record, BuildRecord::create(records(), request.tags));
   return launch(record, [this, request = std::move(request), inputs](BuildRecord& each, const fs::path& scratch) {
     return build(each, scratch, request, inputs);
@@ -207,13 +211,17 @@ Result<std::string> BuilderImpl::start_base(BaseRequest request) {
   });
 }
 
-Result<BuildReport> BuilderImpl::get(const std::string& build_id, std::int64_t log_position) {
+Result<BuildReport> BuilderImpl::get(const std::string& build_id, std::int64_t log_position, Millis wait) {
   bool well_formed = build_id.size() == 16 && build_id.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (!well_formed) return fail(Code::NotFound, "no build {} here", build_id);
   std::shared_ptr<BuildRecord> live;
   {
     std::lock_guard lock(mutex_);
     if (auto found = running_.find(build_id); found != running_.end()) live = found->second.record;
+  }
+  if (live && wait > Millis(0)) {
+    if (++waiting_ <= kWaiting) live->wait(log_position, wait);
+    --waiting_;
   }
   // The report first: lines written until then are complete when it says that the build has ended.
   auto report = live ? Result<BuildReport>(live->report()) : load_report(records() / build_id);

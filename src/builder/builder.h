@@ -21,7 +21,7 @@
 namespace watari::builder {
 
 struct BuildRequest {
-  std::string context_id;  // of add_context()
+  std::string context_id;  // of add_context() or offer_context(), or the whole SHA-256 that find_context() takes
   std::string dockerfile = "Dockerfile";       // path in the context, or only a name when the text is given
   std::optional<std::string> dockerfile_text;  // instead of the file in the context
   std::string target;                          // a stage; empty builds the last one
@@ -140,8 +140,9 @@ class Builder {
   virtual Result<std::string> start(BuildRequest request) = 0;
   virtual Result<std::string> start_base(BaseRequest request) = 0;
 
-  // The report with at most 1,000 log lines from `log_position` on. NotFound for an unknown id.
-  virtual Result<BuildReport> get(const std::string& build_id, std::int64_t log_position) = 0;
+  // The report with at most 1,000 log lines from `log_position` on. With `wait` it comes when the build has ended or has such lines, or that
+  // much later; at once when several wait already, as each holds a thread of its caller's. NotFound for an unknown id.
+  virtual Result<BuildReport> get(const std::string& build_id, std::int64_t log_position, Millis wait = {}) = 0;
   // Kills what the build runs; its status becomes Stopped soon. No effect on a finished build.
   virtual Result<void> stop(const std::string& build_id) = 0;
 };

@@ -244,7 +244,8 @@ Result<void> Contexts::build_tree(const ContextIndex& index, const fs::path& sup
   return oci::unpack_index_tar(text_source(index.archive()), tree, find);
 }
 
-Result<Context> Contexts::find(const std::string& id) {
+Result<Context> Contexts::find(const std::string& id_or_sha256) {
+  const auto id = id_or_sha256.size() == 64 ? id_of(id_or_sha256) : id_or_sha256;
   bool well_formed = id.size() == 32 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
   std::error_code problem;
   if (!well_formed || !fs::is_directory(files_of(id), problem)) return fail(Code::NotFound, "no build context {}; upload it (again)", id);

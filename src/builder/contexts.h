@@ -49,8 +49,8 @@ class Contexts {
 
   // The id that an index or a tar with this SHA-256 has.
   static std::string id_of(const std::string& sha256) { return sha256.substr(0, 32); }
-  // NotFound: the client has to upload it again. The use is noted.
-  Result<Context> find(const std::string& id);
+  // By its id, or by the whole SHA-256. NotFound: the client has to upload it again. The use is noted.
+  Result<Context> find(const std::string& id_or_sha256);
   // Removes what is old: used more than an hour ago and not among the 16 used last, or more than a week ago.
   void sweep();
 

@@ -30,11 +30,10 @@ class NoteInterrupts {
   struct sigaction before_{};
 };
 
-Result<std::string> upload_directory(Client& client, const std::filesystem::path& directory, const std::filesystem::path& ignore_file) {
+Result<up::Context> pack_directory(const std::filesystem::path& directory, const std::filesystem::path& ignore_file) {
   std::error_code problem;
   if (!std::filesystem::is_directory(directory, problem)) return fail(Code::NotFound, "{} is no directory", directory.string());
-  TRY(auto context, up::Context::pack(directory, {}, ignore_file));
-  return send_context(client, context);
+  return up::Context::pack(directory, {}, ignore_file);
 }
 
 // Keeps the last lines of each step, for the error of a failed build.
@@ -63,11 +62,10 @@ class Tail {
 
 }  // namespace
 
+namespace {
+
 // The index first; then the content that the server has not seen yet.
-Result<std::string> send_context(Client& client, const up::Context& context) {
-  auto known = client.call("watari", "FindContext", Json::object({{"sha256", context.sha256()}}));
-  if (known) return (*known)["contextId"].as_string();
-  if (known.error().reason != "ResourceNotFoundException") return fail(known.error());
+Result<std::string> upload_context(Client& client, const up::Context& context) {
   auto index = [rest = std::string_view(context.index())]() mutable {
     auto piece = rest.substr(0, 256 * 1024);
     rest.remove_prefix(piece.size());
@@ -84,29 +82,59 @@ Result<std::string> send_context(Client& client, const up::Context& context) {
   return fail(Code::Conflict, "the server lost a part of the build context meanwhile; build again");
 }
 
-Result<Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress) {
+}  // namespace
+
+Result<std::string> send_context(Client& client, const up::Context& context) {
+  auto known = client.call("watari", "FindContext", Json::object({{"sha256", context.sha256()}}));
+  if (known) return (*known)["contextId"].as_string();
+  if (known.error().reason != "ResourceNotFoundException") return fail(known.error());
+  return upload_context(client, context);
+}
+
+namespace {
+
+// The server answers when there is something to tell, or after this time.
+constexpr Millis kWait(100);
+
+// What the build has come to, when it has ended.
+Result<std::optional<Json>> ending(const Json& report, const Tail& tail) {
+  const auto& status = report["status"].as_string();
+  if (status == "RUNNING") return std::nullopt;
+  if (status == "SUCCEEDED") return report;
+  if (status == "STOPPED") return fail(Code::Cancelled, "the build was stopped");
+  return fail(Code::FailedPrecondition, "{}{}", report["error"].as_string(), tail.of_failed_step(report));
+}
+
+// `report` is the first of the build.
+Result<Json> follow(Client& client, Json report, const OnProgress& on_progress) {
   NoteInterrupts noting;
   Tail tail;
   std::int64_t position = 0;
-  using Micros = std::chrono::microseconds;
-  constexpr Micros kFirst(300), kLast(100'000);
-  for (auto pause = kFirst;; pause = std::min(pause * 5 / 4, kLast)) {
-    if (interrupted == 1) {
-      interrupted = 2;
-      TRY_VOID(client.call("watari", "StopBuild", Json::object({{"buildId", build_id}})));
-    }
-    TRY(auto report, client.call("watari", "GetBuild", Json::object({{"buildId", build_id}, {"logPosition", position}})));
-    bool more = report["nextLogPosition"].as_int() != position;
+  for (auto asked = std::chrono::steady_clock::time_point();;) {
+    const bool more = report["nextLogPosition"].as_int() != position;
     position = report["nextLogPosition"].as_int();
     tail.add(report);
     on_progress(report);
-    const auto& status = report["status"].as_string();
-    if (more) pause = kFirst;
-    else if (status == "SUCCEEDED") return report;
-    else if (status == "STOPPED") return fail(Code::Cancelled, "the build was stopped");
-    else if (status != "RUNNING") return fail(Code::FailedPrecondition, "{}{}", report["error"].as_string(), tail.of_failed_step(report));
-    else std::this_thread::sleep_for(pause);
+    if (!more) {
+      TRY(auto end, ending(report, tail));
+      if (end) return std::move(*end);
+      // Where many builds are followed the server does not wait.
+      std::this_thread::sleep_until(asked + kWait / 4);
+    }
+    if (interrupted == 1) {
+      interrupted = 2;
+      TRY_VOID(client.call("watari", "StopBuild", Json::object({{"buildId", report["buildId"]}})));
+    }
+    asked = std::chrono::steady_clock::now();
+    TRY(report, client.call("watari", "GetBuild", Json::object({{"buildId", report["buildId"]}, {"logPosition", position}, {"waitMilliseconds", kWait.count()}})));
   }
+}
+
+}  // namespace
+
+Result<Json> follow_build(Client& client, const std::string& build_id, const OnProgress& on_progress) {
+  TRY(auto report, client.call("watari", "GetBuild", Json::object({{"buildId", build_id}, {"waitMilliseconds", kWait.count()}})));
+  return follow(client, std::move(report), on_progress);
 }
 
 namespace {
@@ -120,8 +148,8 @@ Json to_json(const std::map<std::string, std::string>& values) {
 }  // namespace
 
 Result<Json> build_image(Client& client, const ImageBuild& build, const OnProgress& on_progress) {
-  TRY(auto context, upload_directory(client, build.context, build.ignore_file));
-  auto request = Json::object({{"contextId", context}, {"dockerfile", build.dockerfile}, {"dockerfileText", build.dockerfile_text}});
+  TRY(auto context, pack_directory(build.context, build.ignore_file));
+  auto request = Json::object({{"contextId", context.sha256()}, {"waitMilliseconds", kWait.count()}, {"dockerfile", build.dockerfile}, {"dockerfileText", build.dockerfile_text}});
   if (!build.target.empty()) request.set("target", build.target);
   if (build.no_cache) request.set("noCache", true);
   if (build.check) request.set("check", true);
@@ -132,7 +160,8 @@ Result<Json> build_image(Client& client, const ImageBuild& build, const OnProgre
   auto contexts = build.contexts;
   for (auto& [name, value] : contexts)
     if (!value.starts_with("image:")) {
-      TRY(value, upload_directory(client, value, {}));
+      TRY(auto named, pack_directory(value, {}));
+      TRY(value, send_context(client, named));
     }
   auto tags = Json::array();
   for (const auto& tag : build.tags) tags.push(Json(tag));
@@ -141,8 +170,14 @@ Result<Json> build_image(Client& client, const ImageBuild& build, const OnProgre
   if (!build.secrets.empty()) request.set("secrets", to_json(build.secrets));
   if (!build.agents.empty()) request.set("sshAgents", to_json(build.agents));
   if (!build.tags.empty()) request.set("tags", std::move(tags));
-  TRY(auto started, client.call("watari", "StartBuild", std::move(request)));
-  return follow_build(client, started["buildId"].as_string(), on_progress);
+  // Most contexts have been here before: the build is asked for first, and its files are sent when they are missing.
+  auto started = client.call("watari", "StartBuild", request);
+  if (!started && started.error().reason == "ResourceNotFoundException") {
+    TRY_VOID(upload_context(client, context));
+    started = client.call("watari", "StartBuild", std::move(request));
+  }
+  if (!started) return fail(started.error());
+  return follow(client, (*started)["build"], on_progress);
 }
 
 }  // namespace watari::cli

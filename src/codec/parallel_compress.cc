@@ -14,12 +14,25 @@
 #include <thread>
 #include <vector>
 
+#include "base/late_library.h"
+
 namespace watari::codec {
 
 namespace {
 
 constexpr std::size_t kBlock = 1 << 20;  // of plain bytes
 constexpr unsigned kMaxThreads = 4;
+
+struct Isal {
+  LateLibrary library{"libisal.so.2"};
+  WATARI_LATE(isal_deflate);
+  WATARI_LATE(isal_deflate_init);
+};
+
+const Isal& isal() {
+  static const Isal library;
+  return library;
+}
 
 struct Block {
   std::string plain, packed;
@@ -31,7 +44,7 @@ struct Block {
 void pack_deflate(const std::string& in, std::string& out, std::uint32_t level) {
   auto stream = std::make_unique<isal_zstream>();
   std::vector<std::uint8_t> memory(level == 1 ? ISAL_DEF_LVL1_DEFAULT : ISAL_DEF_LVL2_DEFAULT);
-  isal_deflate_init(stream.get());
+  isal().isal_deflate_init(stream.get());
   stream->level = level;
   stream->level_buf = memory.data();
   stream->level_buf_size = static_cast<std::uint32_t>(memory.size());
@@ -43,7 +56,7 @@ void pack_deflate(const std::string& in, std::string& out, std::uint32_t level) 
     out.resize(old + in.size() / 2 + 4096);
     stream->next_out = reinterpret_cast<std::uint8_t*>(out.data() + old);
     stream->avail_out = static_cast<std::uint32_t>(out.size() - old);
-    isal_deflate(stream.get());
+    isal().isal_deflate(stream.get());
     out.resize(out.size() - stream->avail_out);
   } while (stream->avail_out == 0);
 }
@@ -121,7 +134,10 @@ struct ParallelCompressor::Impl {
     return block.packed.empty() ? Result<void>{} : sink(block.packed);
   }
 
+  Result<void> ready() const { return how == Compression::Gzip ? isal().library.ready() : Result<void>(); }
+
   Result<void> submit() {
+    TRY_VOID(ready());
     const auto count = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
     while (threads.size() < count) threads.emplace_back([this] { work(); });
     {
@@ -177,6 +193,7 @@ Result<void> ParallelCompressor::finish() {
   auto& last = impl_->fill();
   TRY_VOID(impl_->drain(0));
   if (!last.plain.empty() || !impl_->begun) {
+    TRY_VOID(impl_->ready());
     impl_->pack(last);
     TRY_VOID(impl_->send(last));
   }

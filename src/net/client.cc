@@ -139,8 +139,9 @@ Error error_of(CURLcode code, const Request& request, const FetchOptions& option
 }  // namespace
 
 Result<Response> fetch(const Request& request, const FetchOptions& options) {
-  bool simple = !options.on_head && !options.on_body && !options.body_source && !options.cancelled && options.unix_socket.empty() && options.stall.count() == 0;
-  if (simple && is_plain_and_local(request.target)) return fetch_plainly(request, options.timeout);
+  bool simple = !options.on_head && !options.on_body && !options.cancelled && options.unix_socket.empty() && options.stall.count() == 0 &&
+                (!options.body_source || options.body_size >= 0);
+  if (simple && is_plain_and_local(request.target)) return fetch_plainly(request, options);
   TRY_VOID(lib().library.ready());
   CURL* curl = thread_handle();
   Transfer transfer{.options = options, .body = request.body};

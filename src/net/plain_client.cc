@@ -69,11 +69,12 @@ struct Connection {
 
 class Exchange {
  public:
-  Exchange(const Request& request, const Address& address, Millis timeout) : request_(request), address_(address), timeout_(timeout), deadline_(timeout) {}
+  Exchange(const Request& request, const Address& address, const FetchOptions& options)
+      : request_(request), address_(address), options_(options), deadline_(options.timeout) {}
 
   // A kept connection may turn out to be closed before a byte of the answer has come: then once more, on a new one.
   Result<Response> run(Connection& kept) {
-    bool again = kept.socket && kept.authority == address_.authority;
+    bool again = kept.socket && kept.authority == address_.authority && !options_.body_source;  // which can be asked once only
     if (!again) TRY_VOID(connect(kept));
     auto response = attempt(kept);
     if (!response && again && !answered_ && response.error().code == Code::Unavailable) {
@@ -125,18 +126,31 @@ class Exchange {
   }
 
   Result<void> send(int socket) {
+    auto size = options_.body_source ? options_.body_size : static_cast<std::int64_t>(request_.body.size());
     auto head = fmt::format("{} {} HTTP/1.1\r\n", request_.method, address_.target);
     if (!request_.headers.find("host")) head += fmt::format("Host: {}\r\n", address_.authority);
     for (const auto& [name, value] : request_.headers.items()) head += fmt::format("{}: {}\r\n", name, value);
-    head += fmt::format("Content-Length: {}\r\n\r\n", request_.body.size());
-    auto all = head + request_.body;
-    for (std::string_view rest = all; !rest.empty();) {
+    head += fmt::format("Content-Length: {}\r\n\r\n", size);
+    if (!options_.body_source) return send_bytes(socket, head + request_.body).map([](bool) {});
+    TRY(bool taken, send_bytes(socket, head + options_.body_source()));
+    while (taken) {
+      auto piece = options_.body_source();
+      if (piece.empty()) break;
+      TRY(taken, send_bytes(socket, piece));
+    }
+    return {};
+  }
+
+  // False when the server takes no more of a streamed body: it has answered already.
+  Result<bool> send_bytes(int socket, std::string_view rest) {
+    while (!rest.empty()) {
       auto count = ::send(socket, rest.data(), rest.size(), MSG_NOSIGNAL);
+      if (count < 0 && options_.body_source && (errno == EPIPE || errno == ECONNRESET)) return false;
       if (count < 0 && errno != EAGAIN && errno != EINTR) return fail(unavailable(std::strerror(errno)));
       if (count < 0 && !deadline_.wait(socket, POLLOUT)) return fail(too_late());
       if (count > 0) rest.remove_prefix(static_cast<std::size_t>(count));
     }
-    return {};
+    return true;
   }
 
   Result<void> receive(int socket, Parser& parser) {
@@ -167,12 +181,12 @@ class Exchange {
     return {Code::Unavailable, fmt::format("{} {}: {}", request_.method, request_.target, why), std::move(reason)};
   }
   Error too_late() const {
-    return {Code::DeadlineExceeded, fmt::format("{} {}: no answer within {} ms", request_.method, request_.target, timeout_.count())};
+    return {Code::DeadlineExceeded, fmt::format("{} {}: no answer within {} ms", request_.method, request_.target, options_.timeout.count())};
   }
 
   const Request& request_;
   const Address& address_;
-  Millis timeout_;
+  const FetchOptions& options_;
   Deadline deadline_;
   bool answered_ = false;
 };
@@ -184,11 +198,11 @@ bool is_plain_and_local(std::string_view url) {
   return address && (address->host.starts_with("127.") || address->host == "localhost" || address->host == "::1");
 }
 
-Result<Response> fetch_plainly(const Request& request, Millis timeout) {
+Result<Response> fetch_plainly(const Request& request, const FetchOptions& options) {
   auto address = parse(request.target);
   if (!address) return fail(Code::InvalidArgument, "{} is no address of a plain HTTP server", request.target);
   thread_local Connection kept;
-  return Exchange(request, *address, timeout).run(kept);
+  return Exchange(request, *address, options).run(kept);
 }
 
 }  // namespace watari::net

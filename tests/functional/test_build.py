@@ -133,7 +133,10 @@ def test_a_killed_server_leaves_no_process_and_no_mount(tmp_path):
         for line in client.stderr:
             if "#3 started" in line:
                 break
-        assert running("sleep 876543")
+        deadline = time.monotonic() + 20
+        while not running("sleep 876543"):  # the shell starts it after it has said so
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         server.kill()
         assert client.wait(60) == 1
         deadline = time.monotonic() + 5

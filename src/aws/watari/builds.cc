@@ -4,6 +4,8 @@
 #include "aws/gen/watari/start_base_build.h"
 #include "aws/gen/watari/start_build.h"
 #include "aws/gen/watari/stop_build.h"
+#include <algorithm>
+
 #include "aws/docker.h"
 #include "builder/builder.h"
 
@@ -58,48 +60,13 @@ Result<builder::BuildLimits> limits_of(const StartBuildRequest& request) {
   return limits;
 }
 
-}  // namespace
+// Long enough to save asking often, short enough for the threads that answer everybody.
+Millis wait_of(const std::optional<std::int32_t>& milliseconds) { return Millis(std::clamp(milliseconds.value_or(0), 0, 1000)); }
 
-Result<StartBuildResponse> start_build(Call& call, const StartBuildRequest& request) {
-  TRY(auto* builder, builder_of(call));
-  builder::BuildRequest wanted;
-  if (request.dockerfileText) wanted.dockerfile_text = *request.dockerfileText;
-  wanted.contexts = request.contexts;
-  wanted.secrets = request.secrets;
-  wanted.agents = request.sshAgents;
-  TRY(wanted.limits, named(limits_of(request)));
-  if (request.docker.value_or(false)) {
-    wanted.docker_host = "tcp://" + call.platform.endpoint;
-    wanted.docker_config = docker_config(*call.platform.credentials, call.now + Seconds(12 * 3600));
-  }
-  wanted.check = request.check.value_or(false);
-  wanted.context_id = request.contextId;
-  wanted.dockerfile = request.dockerfile.value_or("Dockerfile");
-  wanted.target = request.target.value_or("");
-  wanted.build_args = request.buildArgs;
-  wanted.tags = request.tags;
-  wanted.no_cache = request.noCache.value_or(false);
-  TRY(auto id, named(builder->start(std::move(wanted))));
-  return StartBuildResponse{.buildId = id};
-}
-
-Result<StartBaseBuildResponse> start_base_build(Call& call, const StartBaseBuildRequest& request) {
-  TRY(auto* builder, builder_of(call));
-  builder::BaseRequest wanted;
-  wanted.name = request.name;
-  wanted.suite = request.suite.value_or(wanted.suite);
-  wanted.packages = request.packages;
-  wanted.from = request.from.value_or(wanted.from);
-  wanted.users = request.users;
-  wanted.certificates = request.certificates;
-  TRY(auto id, named(builder->start_base(std::move(wanted))));
-  return StartBaseBuildResponse{.buildId = id};
-}
-
-Result<GetBuildResponse> get_build(Call& call, const GetBuildRequest& request) {
-  TRY(auto* builder, builder_of(call));
-  TRY(auto report, named(builder->get(request.buildId, request.logPosition.value_or(0))));
-  GetBuildResponse response;
+// As the answer of GetBuild, or as a part of another.
+template <class Response>
+Response to_wire(const builder::BuildReport& report) {
+  Response response;
   response.buildId = report.build_id;
   response.status = std::string(name_of(report.status));
   response.startedAt = report.started_at;
@@ -125,6 +92,55 @@ Result<GetBuildResponse> get_build(Call& call, const GetBuildRequest& request) {
   }
   response.nextLogPosition = report.next_log_position;
   return response;
+}
+
+}  // namespace
+
+Result<StartBuildResponse> start_build(Call& call, const StartBuildRequest& request) {
+  TRY(auto* builder, builder_of(call));
+  builder::BuildRequest wanted;
+  if (request.dockerfileText) wanted.dockerfile_text = *request.dockerfileText;
+  wanted.contexts = request.contexts;
+  wanted.secrets = request.secrets;
+  wanted.agents = request.sshAgents;
+  TRY(wanted.limits, named(limits_of(request)));
+  if (request.docker.value_or(false)) {
+    wanted.docker_host = "tcp://" + call.platform.endpoint;
+    wanted.docker_config = docker_config(*call.platform.credentials, call.now + Seconds(12 * 3600));
+  }
+  wanted.check = request.check.value_or(false);
+  wanted.context_id = request.contextId;
+  wanted.dockerfile = request.dockerfile.value_or("Dockerfile");
+  wanted.target = request.target.value_or("");
+  wanted.build_args = request.buildArgs;
+  wanted.tags = request.tags;
+  wanted.no_cache = request.noCache.value_or(false);
+  TRY(auto id, named(builder->start(std::move(wanted))));
+  StartBuildResponse response{.buildId = id};
+  if (auto wait = wait_of(request.waitMilliseconds); wait > Millis(0)) {
+    TRY(auto report, named(builder->get(id, 0, wait)));
+    response.build = to_wire<BuildReport>(report);
+  }
+  return response;
+}
+
+Result<StartBaseBuildResponse> start_base_build(Call& call, const StartBaseBuildRequest& request) {
+  TRY(auto* builder, builder_of(call));
+  builder::BaseRequest wanted;
+  wanted.name = request.name;
+  wanted.suite = request.suite.value_or(wanted.suite);
+  wanted.packages = request.packages;
+  wanted.from = request.from.value_or(wanted.from);
+  wanted.users = request.users;
+  wanted.certificates = request.certificates;
+  TRY(auto id, named(builder->start_base(std::move(wanted))));
+  return StartBaseBuildResponse{.buildId = id};
+}
+
+Result<GetBuildResponse> get_build(Call& call, const GetBuildRequest& request) {
+  TRY(auto* builder, builder_of(call));
+  TRY(auto report, named(builder->get(request.buildId, request.logPosition.value_or(0), wait_of(request.waitMilliseconds))));
+  return to_wire<GetBuildResponse>(report);
 }
 
 Result<StopBuildResponse> stop_build(Call& call, const StopBuildRequest& request) {

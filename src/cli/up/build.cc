@@ -58,8 +58,8 @@ Error build_error(const Following& build, const Json& report) {
 }
 
 // True when the build has come to its end.
-Result<bool> poll(Client& client, Following& build, Progress& progress) {
-  TRY(auto report, client.call("watari", "GetBuild", Json::object({{"buildId", build.id}, {"logPosition", build.position}})));
+Result<bool> poll(Client& client, Following& build, Millis wait, Progress& progress) {
+  TRY(auto report, client.call("watari", "GetBuild", Json::object({{"buildId", build.id}, {"logPosition", build.position}, {"waitMilliseconds", wait.count()}})));
   for (const auto& line : report["logLines"].as_array()) {
     build.tail.emplace_back(line["step"].as_int(), line["text"].as_string());
     if (build.tail.size() > 30) build.tail.pop_front();
@@ -77,14 +77,14 @@ Result<bool> poll(Client& client, Following& build, Progress& progress) {
 }
 
 Result<void> follow(Client& client, std::vector<Following*> builds, Progress& progress) {
-  auto pause = Millis(20);
   while (!builds.empty()) {
+    const auto begun = std::chrono::steady_clock::now();
     for (auto at = builds.begin(); at != builds.end();) {
-      TRY(bool done, poll(client, **at, progress));
+      // The server answers when the first has news.
+      TRY(bool done, poll(client, **at, Millis(at == builds.begin() ? 100 : 0), progress));
       at = done ? builds.erase(at) : at + 1;
     }
-    if (!builds.empty()) std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 3 / 2, Millis(300));
+    if (!builds.empty()) std::this_thread::sleep_until(begun + Millis(20));
   }
   return {};
 }

@@ -22,6 +22,7 @@ class Scripted {
   struct Answer {
     std::string bytes;
     bool close = false;
+    bool unread = false;  // it answers without having read the body
   };
   explicit Scripted(std::vector<Answer> answers) : answers_(std::move(answers)) {
     listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -42,6 +43,7 @@ class Scripted {
   }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/"; }
   int connections() const { return connections_; }
+  const std::string& bodies() const { return bodies_; }  // of what came with a Content-Length; when the last answer has come
 
  private:
   void serve() {
@@ -55,6 +57,8 @@ class Scripted {
       std::string request;
       char c;
       while (!request.ends_with("\r\n\r\n") && ::recv(peer, &c, 1, 0) == 1) request += c;
+      const auto length = request.find("Content-Length: ");
+      for (auto left = answer.unread || length == request.npos ? 0 : std::stol(request.substr(length + 16)); left > 0 && ::recv(peer, &c, 1, 0) == 1; --left) bodies_ += c;
       if (!answer.bytes.empty()) (void)!::send(peer, answer.bytes.data(), answer.bytes.size(), MSG_NOSIGNAL);
       if (answer.close) ::close(std::exchange(peer, -1));
     }
@@ -62,13 +66,14 @@ class Scripted {
   }
 
   std::vector<Answer> answers_;
+  std::string bodies_;
   int listener_ = -1;
   std::uint16_t port_ = 0;
   std::atomic<int> connections_ = 0;
   std::thread thread_;
 };
 
-Result<Response> get(const std::string& url, Millis timeout = Millis(10'000)) { return fetch_plainly({.method = "GET", .target = url}, timeout); }
+Result<Response> get(const std::string& url, Millis timeout = Millis(10'000)) { return fetch_plainly({.method = "GET", .target = url}, {.timeout = timeout}); }
 
 TEST(PlainClient, KeepsAConnectionAndReadsEveryKindOfBody) {
   Scripted server({{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"},
@@ -96,6 +101,28 @@ TEST(PlainClient, DoesNotAskTwiceOnceAnAnswerHasBegun) {
   EXPECT_EQ(get(server.url())->body, "a");
   EXPECT_EQ(get(server.url()).error().code, Code::Unavailable);
   EXPECT_EQ(get(server.url())->body, "c");
+}
+
+// A body that comes piece by piece: `count` times `piece`.
+FetchOptions streamed(std::string piece, int count) {
+  const auto size = static_cast<std::int64_t>(piece.size()) * count;
+  return {.timeout = Millis(10'000), .body_source = [=]() mutable { return count-- > 0 ? piece : std::string(); }, .body_size = size};
+}
+
+TEST(PlainClient, StreamsABodyOnAConnectionThatNobodyUsedBefore) {
+  Scripted server({{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", true}, {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb"}});
+  EXPECT_EQ(get(server.url())->body, "a");
+  EXPECT_EQ(fetch_plainly({.method = "POST", .target = server.url()}, streamed("abc", 3))->body, "b");
+  EXPECT_EQ(server.bodies(), "abcabcabc");
+  EXPECT_EQ(server.connections(), 2);
+}
+
+TEST(PlainClient, TellsTheAnswerOfAServerThatDoesNotReadTheWholeBody) {
+  Scripted server({{"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", true, true}});
+  auto refused = fetch_plainly({.method = "POST", .target = server.url()}, streamed(std::string(1 << 20, 'x'), 64));
+  ASSERT_TRUE(refused.has_value()) << refused.error().message;
+  EXPECT_EQ(refused->status, 403);
+  EXPECT_EQ(refused->body, "no");
 }
 
 TEST(PlainClient, SaysWhatWentWrong) {
