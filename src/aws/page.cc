@@ -22,6 +22,11 @@ std::string newest_first(Time at, std::string_view id) {
   return fmt::format("{:015}-{}", 999'999'999'999'999 - at.time_since_epoch().count(), id);
 }
 
+std::string turned(std::string key) {
+  for (char& byte : key) byte = static_cast<char>(~byte);
+  return key;
+}
+
 Result<std::string> read_page_token(const Call& call, std::string_view token, std::string_view error_name) {
   std::string plain;
   if (base64_decode(token, plain) && plain.size() >= kCheckDigits) {

@@ -41,6 +41,9 @@ std::vector<T> matching(const store::Table<T>& table, const std::string& prefix,
 // A key that sorts what came last first: tokens are compared as text, so the time counts down from the far future.
 std::string newest_first(Time at, std::string_view id);
 
+// A key that turns the order of another around. No such key may be the beginning of another.
+std::string turned(std::string key);
+
 // Is the value one of those that a request lists? A request that lists none means any.
 inline bool among(const std::vector<std::string>& listed, const std::string& value) {
   return listed.empty() || std::ranges::find(listed, value) != listed.end();

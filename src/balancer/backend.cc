@@ -58,26 +58,17 @@ std::string check_options(const model::TargetGroup& group) {
 }
 
 // Where there is a target and no connection to it can be made, HAProxy says 503; ALB says that only where there is none: 504 when the
-// last attempt took all of `timeout connect`, 502 when it was refused. HAProxy does not tell its rules which; it knows when the
-// last attempt began (%Tw). Answers that it did not make itself are let through by the first rule.
-// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues
-std::string bad_gateway(Compiler& compiler) {
-  constexpr Millis kWithoutAnswer = kConnectTimeout - Millis(100);
-  auto page = error_page("502 Bad Gateway");
-  compiler.plan.files["bad-gateway.http"] = fmt::format(
-      "HTTP/1.1 503 Bad Gateway\r\nserver: awselb/2.0\r\nx-watari-unconnected: 1\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{}", page.size(), page);
-  auto out = "  http-request return status 503 content-type text/html hdr Server awselb/2.0 string '" + error_page("503 Service Temporarily Unavailable") +
-             "' if { nbsrv eq 0 }\n  errorfile 503 " + compiler.options.run_directory + "/bad-gateway.http\n"
-             "  http-after-response allow if !{ status 503 } or !{ res.fhdr(x-watari-unconnected) -m found }\n"
-             "  http-after-response del-header x-watari-unconnected\n"
-             "  http-after-response set-var-fmt(txn.begun) %Ts%ms\n";
-  std::string took = "date(0,ms),sub(txn.begun)";
-  for (const char* part : {"Th", "Ti", "TR", "Tw"}) {
-    out += fmt::format("  http-after-response set-var-fmt(txn.{0}) %{0}\n", part);
-    took += fmt::format(",sub(txn.{})", part);
-  }
-  return out + "  http-after-response set-var(txn.took) " + took + "\n" +
-         fmt::format("  http-after-response set-status 504 reason \"Gateway Time-out\" if {{ var(txn.took) -m int ge {} }}\n", kWithoutAnswer.count()) +
+// last attempt got no answer, 502 when it was refused. HAProxy does not tell its rules which, but the kernel does: a socket that was
+// refused has lost its address, one that still waits has it. Answers that HAProxy did not make itself are let through by the first rule.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues;
+// inet_reset_saddr() in the kernel's __inet_stream_connect()
+std::string bad_gateway() {
+  auto page = error_page("%[var(txn.from,0),add(0),bool,iif(504 Gateway Time-out,502 Bad Gateway)]");
+  return "  http-request return status 503 content-type text/html hdr Server awselb/2.0 string '" + error_page("503 Service Temporarily Unavailable") +
+         "' if { nbsrv eq 0 }\n  http-error status 503 content-type text/html hdr Server awselb/2.0 lf-string "
+         "'%[bc_src,set-var(txn.from),bytes(0,0)]%[bool(true),set-var(txn.unconnected),iif(,)]" + page + "'\n"
+         "  http-after-response allow if !{ status 503 } or !{ var(txn.unconnected) -m found }\n"
+         "  http-after-response set-status 504 reason \"Gateway Time-out\" if { var(txn.from,0),add(0) gt 0 }\n"
          "  http-after-response set-status 502 reason \"Bad Gateway\" if { status 503 }\n";
 }
 
@@ -94,10 +85,11 @@ void Compiler::add_backend(const model::TargetGroup& group) {
   auto idle = idle_timeout(user);
   auto& head = backend.head;
   head = "  # " + group.arn + "\n";
+  backend.cuts = http;
   if (http) {
     // What a retry needs is a copy of every request (about 1 µs): only where there is another target, and the method allows it.
     head += "  balance " + balance + "\n  retry-on conn-failure empty-response\n"
-            "  http-request disable-l7-retry if { nbsrv lt 2 } or !{ method GET HEAD OPTIONS }\n" + stickiness(group) + bad_gateway(*this);
+            "  http-request disable-l7-retry if { nbsrv lt 2 } or !{ method GET HEAD OPTIONS }\n" + stickiness(group) + bad_gateway();
   } else {
     bool by_source = attribute(group.attributes, "stickiness.enabled", "false") == "true";
     head += std::string("  mode tcp\n  balance ") + (by_source ? "source\n  hash-type consistent\n" : "roundrobin\n");

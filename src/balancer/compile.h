@@ -26,6 +26,7 @@ struct Backend {
   bool sticky = false;  // by cookie: HAProxy's drain would still let such requests in, so a draining target is in maintenance
   bool tls = false;     // to its targets
   bool slow_start = false;
+  bool cuts = false;    // requests that outlast the deregistration delay (a network load balancer lets its connections be)
   int rise = 5, fall = 2;
   Seconds interval{30}, timeout{5};
 };

@@ -132,8 +132,8 @@ CompileOptions Haproxy::examine(const Snapshot& snapshot) {
 }
 
 std::vector<std::string> Haproxy::place(const Snapshot& snapshot) {
-  std::map<std::string_view, std::map<std::string, bool>> wanted;  // target group -> address -> draining
-  for (const auto& target : snapshot.targets) wanted[target.target_group][address_of(target)] = target.draining_until.has_value();
+  std::map<std::string_view, Places> wanted;  // by target group
+  for (const auto& target : snapshot.targets) wanted[target.target_group][address_of(target)] = target.draining_until;
   std::vector<std::string> commands;
   std::map<std::string, SlotTable> tables;
   for (const auto& backend : plan_.backends) {
@@ -144,7 +144,7 @@ std::vector<std::string> Haproxy::place(const Snapshot& snapshot) {
   return commands;
 }
 
-std::vector<std::string> Haproxy::place(const Backend& backend, SlotTable& table, const std::map<std::string, bool>& wanted) {
+std::vector<std::string> Haproxy::place(const Backend& backend, SlotTable& table, const Places& wanted) {
   std::vector<std::string> commands;
   if (table.slots.empty()) table.slots.resize(slots_for(wanted.size()));
   for (std::size_t i = 0; i < table.slots.size(); ++i) {
@@ -152,15 +152,19 @@ std::vector<std::string> Haproxy::place(const Backend& backend, SlotTable& table
     if (slot.free()) continue;
     auto want = wanted.find(slot.address);
     if (want == wanted.end()) {
+      if (backend.cuts && slot.draining && SystemClock().now() >= slot.deadline) overdue_.emplace_back(backend.name, slot.address);
       slot = Slot{.freed = Steady::now()};
       commands.push_back(state_commands(backend.name, i, "maint"));
-    } else if (want->second != slot.draining) {
-      slot.draining = want->second;
+      continue;
+    }
+    slot.deadline = want->second.value_or(Time{});
+    if (want->second.has_value() != slot.draining) {
+      slot.draining = want->second.has_value();
       slot.drained = Steady::now();
       commands.push_back(state_commands(backend.name, i, !slot.draining ? "ready" : backend.sticky ? "maint" : "drain"));
     }
   }
-  for (const auto& [address, draining] : wanted) {
+  for (const auto& [address, deadline] : wanted) {
     if (table.find(address)) continue;
     auto free = table.free_slot(backend.timeout + Seconds(1));
     if (free < 0) {
@@ -168,7 +172,7 @@ std::vector<std::string> Haproxy::place(const Backend& backend, SlotTable& table
       table.slots.resize(std::max(table.slots.size() + 1, std::min<std::size_t>(table.slots.size() * 2, 4096)));
     }
     auto index = static_cast<std::size_t>(free);
-    table.slots[index] = Slot{.address = address, .draining = draining};
+    table.slots[index] = Slot{.address = address, .draining = deadline.has_value(), .deadline = deadline.value_or(Time{})};
     commands.push_back(place_commands(backend.name, index, table.slots[index]));
   }
   return commands;
@@ -353,6 +357,19 @@ Result<void> Haproxy::reload() {
   return {};
 }
 
+// Requests that outlasted their target's deregistration delay, in whichever process they are.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
+void Haproxy::cut_overdue() {
+  auto cut = [&](const Process& process) {
+    for (const auto& [backend, address] : overdue_)
+      for (const auto& stat : seen_[process.number()][backend].stats)
+        if (stat.address == address) (void)process.command(fmt::format("shutdown sessions server {}/{}", backend, stat.server));
+  };
+  if (process_) cut(*process_);
+  for (const auto& process : replaced_) cut(*process);
+  overdue_.clear();
+}
+
 Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   if (snapshot.listeners.empty()) {
     stop(std::chrono::seconds(5));
@@ -369,6 +386,7 @@ Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   auto done = carry_out();
   // Half done is repaired by a reload, which carries everything.
   if (!done) generation_.clear();
+  if (done && !overdue_.empty()) cut_overdue();
   return done;
 }
 

@@ -47,8 +47,10 @@ class Haproxy {
   // What it takes to know the plan, the slots and the generation that the snapshot needs; does nothing for what did not change.
   std::vector<std::string> prepare(const Snapshot& snapshot);
   // Puts targets into slots, takes them out, drains; returns the commands for a HAProxy that has these slots already.
+  using Places = std::map<std::string, std::optional<Time>>;  // address -> until when it drains
   std::vector<std::string> place(const Snapshot& snapshot);
-  std::vector<std::string> place(const Backend& backend, SlotTable& table, const std::map<std::string, bool>& wanted);
+  std::vector<std::string> place(const Backend& backend, SlotTable& table, const Places& wanted);
+  void cut_overdue();
   Result<void> reload();
   Result<void> change_splits();
   std::vector<const Backend*> to_ask(const Process& process);
@@ -79,6 +81,7 @@ class Haproxy {
   bool provided_ = false;                           // the keeper's configuration is that of now
   Steady::time_point provide_again_{};
   std::unique_ptr<Process> process_;                // the newest one: it listens
+  std::vector<std::pair<std::string, std::string>> overdue_;  // backend, address: removed while requests were on their way
   std::vector<std::unique_ptr<Process>> replaced_;  // finishing their requests
   int number_ = 0;                                  // of the last process
   Snapshot planned_;                // what plan_ was made of

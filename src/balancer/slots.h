@@ -20,6 +20,7 @@ struct Slot {
   bool settled = false;       // no longer `initial`: was healthy once, or failed as long as the threshold allows
   Steady::time_point since = Steady::now();           // when the target was put here
   Steady::time_point drained = Steady::time_point{};  // when draining began
+  Time deadline{};  // while draining: what is asked of it then is cut
   Steady::time_point freed = Steady::time_point{};    // when the last target left; never: the beginning of time
 
   bool free() const { return address.empty(); }

@@ -173,3 +173,65 @@ def test_a_namespace_is_named_by_its_arn_and_cloud_map_knows_it(server, ecs, net
     assert code_of(error) == "NamespaceNotFoundException"
     for service in ("spaced", "spaced-2"):
         ecs.delete_service(service=service, force=True)
+
+
+@pytest.mark.parametrize("strategy,member,value", [
+    ("CANARY", "linearConfiguration", {"stepPercent": 10}), ("LINEAR", "canaryConfiguration", {"canaryPercent": 10}),
+    ("BLUE_GREEN", "canaryConfiguration", {"canaryPercent": 10}), ("BLUE_GREEN", "linearConfiguration", {"stepBakeTimeInMinutes": 1}),
+    ("ROLLING", "linearConfiguration", {"stepPercent": 10}), ("ROLLING", "canaryConfiguration", {"canaryPercent": 10}),
+    ("ROLLING", "bakeTimeInMinutes", 5), ("CANARY", "canaryBakeTimeInMinutes", {"canaryConfiguration": {"canaryBakeTimeInMinutes": 1441}}),
+    ("LINEAR", "stepBakeTimeInMinutes", {"linearConfiguration": {"stepBakeTimeInMinutes": -1}}), ("BLUE_GREEN", "bakeTimeInMinutes", 1441),
+    ("CANARY", "canaryPercent", {"canaryConfiguration": {"canaryPercent": 0.25}}), ("LINEAR", "stepPercent", {"linearConfiguration": {"stepPercent": 2.9}})])
+def test_what_belongs_to_another_strategy_or_is_out_of_bounds_is_refused_by_name(ecs, definition, network, strategy, member, value):
+    configuration = value if isinstance(value, dict) and "Configuration" in str(value) else {member: value}
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.create_service(serviceName="strategies", taskDefinition=definition, desiredCount=0, networkConfiguration=network,
+                           deploymentConfiguration={"strategy": strategy, **configuration})
+    assert code_of(error) == "InvalidParameterException" and member in message_of(error), message_of(error)
+    if member.endswith("Configuration"):
+        assert f"only valid when the deployment strategy is {member.removesuffix('Configuration').upper()}; it is {strategy}" in message_of(error)
+
+
+def test_an_update_is_measured_by_the_strategy_that_the_service_has(ecs, definition, network):
+    ecs.create_service(serviceName="measured", taskDefinition=definition, desiredCount=0, networkConfiguration=network)
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        ecs.update_service(service="measured", deploymentConfiguration={"canaryConfiguration": {"canaryPercent": 10}})
+    assert "deploymentConfiguration.canaryConfiguration" in message_of(error) and "it is ROLLING" in message_of(error)
+    ecs.delete_service(service="measured")
+
+
+def test_pages_have_aws_s_bounds_and_do_not_shift(ecs, definition):
+    for operation, more in (("list_clusters", {}), ("list_services", {}), ("list_tasks", {}), ("list_task_definitions", {}),
+                            ("list_task_definition_families", {})):
+        for size in (0, 101):
+            with pytest.raises(botocore.exceptions.ClientError) as error:
+                getattr(ecs, operation)(maxResults=size, **more)
+            assert code_of(error) == "InvalidParameterException" and f"maxResults must be between 1 and 100; it is {size}" in message_of(error)
+
+    def register(family):
+        return ecs.register_task_definition(family=family, containerDefinitions=[app()])["taskDefinition"]["taskDefinitionArn"]
+
+    def name(arn):
+        return arn.split("/")[1]
+
+    for sort, arrives, rest in (("ASC", "paged-a", ["paged-b:2", "paged-b:10"]), ("DESC", "paged-c", ["paged-b:2", "paged-b:1", "paged-a:1"])):
+        if sort == "ASC":
+            ecs.register_task_definition(family="paged-a", containerDefinitions=[app()])
+            for _ in range(10):
+                register("paged-b")
+            for revision in (*range(3, 10),):
+                ecs.deregister_task_definition(taskDefinition=f"paged-b:{revision}")
+        pages = []
+        token = {}
+        while True:  # until the page that ends within these families
+            page = ecs.list_task_definitions(sort=sort, maxResults=1, **token)
+            pages += [name(arn) for arn in page["taskDefinitionArns"]]
+            if pages[-1] == ("paged-b:1" if sort == "ASC" else "paged-b:10"):
+                break
+            token = {"nextToken": page["nextToken"]}
+        register(arrives)  # it sorts before what was read
+        following = []
+        while len(following) < len(rest):
+            page = ecs.list_task_definitions(sort=sort, maxResults=1, nextToken=page["nextToken"])
+            following += [name(arn) for arn in page["taskDefinitionArns"]]
+        assert [one for one in following if one.startswith("paged")][:2] == rest[:2], following

@@ -101,7 +101,7 @@ Result<ListImagesResponse> list_images(Call& call, const ListImagesRequest& requ
   }
   const auto key = [](const ImageIdentifier& id) { return id.imageDigest.value_or("") + " " + id.imageTag.value_or(""); };
   std::ranges::sort(ids, {}, key);
-  TRY(auto page, paginate(call, std::move(ids), request.nextToken, static_cast<std::size_t>(request.maxResults.value_or(100)), key, "InvalidParameterException"));
+  TRY(auto page, paginate(call, std::move(ids), request.nextToken, page_size(request.maxResults, 100), key, "InvalidParameterException"));
   return ListImagesResponse{.imageIds = std::move(page.items), .nextToken = page.next_token};
 }
 
@@ -121,7 +121,7 @@ Result<DescribeImagesResponse> describe_images(Call& call, const DescribeImagesR
     std::erase_if(all, [&](const Held& held) { return std::ranges::find(asked, held.link.digest) == asked.end(); });
   }
   std::erase_if(all, [&](const Held& held) { return !wanted(request.filter, !held.tags.empty()); });
-  TRY(auto page, paginate(call, std::move(all), request.nextToken, static_cast<std::size_t>(request.maxResults.value_or(100)),
+  TRY(auto page, paginate(call, std::move(all), request.nextToken, page_size(request.maxResults, 100),
                           [](const Held& held) { return held.link.digest; }, "InvalidParameterException"));
   DescribeImagesResponse response;
   for (const auto& held : page.items) response.imageDetails.push_back(detail_of(call, images, request.repositoryName, held));

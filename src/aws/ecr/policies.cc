@@ -137,7 +137,7 @@ Result<GetLifecyclePolicyPreviewResponse> get_lifecycle_policy_preview(Call& cal
   });
   const auto key = [](const registry::Expiring& item) { return item.image.digest; };
   std::ranges::sort(found, {}, key);
-  TRY(auto page, paginate(call, std::move(found), request.nextToken, static_cast<std::size_t>(request.maxResults.value_or(100)), key, "InvalidParameterException"));
+  TRY(auto page, paginate(call, std::move(found), request.nextToken, page_size(request.maxResults, 100), key, "InvalidParameterException"));
   for (auto& item : page.items) {
     LifecyclePolicyPreviewResult result;
     result.imageTags = std::move(item.image.tags);

@@ -69,7 +69,7 @@ Result<DescribePullThroughCacheRulesResponse> describe_pull_through_cache_rules(
     if (std::ranges::count(rules, prefix, &registry::PullThroughRule::prefix) == 0) return no_rule(call, prefix);
   if (!request.ecrRepositoryPrefixes.empty())
     std::erase_if(rules, [&](const auto& rule) { return std::ranges::count(request.ecrRepositoryPrefixes, rule.prefix) == 0; });
-  TRY(auto page, paginate(call, std::move(rules), request.nextToken, static_cast<std::size_t>(request.maxResults.value_or(100)), [](const auto& rule) { return rule.prefix; },
+  TRY(auto page, paginate(call, std::move(rules), request.nextToken, page_size(request.maxResults, 100), [](const auto& rule) { return rule.prefix; },
                           "InvalidParameterException"));
   DescribePullThroughCacheRulesResponse out;
   for (const auto& rule : page.items) {

@@ -108,7 +108,7 @@ Result<DescribeRepositoriesResponse> describe_repositories(Call& call, const Des
     }
     return response;
   }
-  TRY(auto page, paginate(call, images->repositories().names(), request.nextToken, static_cast<std::size_t>(request.maxResults.value_or(100)),
+  TRY(auto page, paginate(call, images->repositories().names(), request.nextToken, page_size(request.maxResults, 100),
                           [](const std::string& name) { return name; }, "InvalidParameterException"));
   for (const auto& name : page.items)
     if (auto settings = images->repositories().settings(name)) response.repositories.push_back(to_wire(call, name, *settings));

@@ -74,7 +74,8 @@ Result<ListClustersResponse> list_clusters(Call& call, const ListClustersRequest
   call.platform.control->state().clusters.each(control::scope_prefix(call.scope), [&](const auto&, const model::Cluster& cluster) {
     if (cluster.status == "ACTIVE") arns.push_back(cluster_arn(cluster.scope, cluster.name));
   });
-  TRY(auto page, paginate(call, std::move(arns), request.nextToken, page_size(request.maxResults, 100, 100),
+  TRY(auto limit, page_limit(request.maxResults, 100));
+  TRY(auto page, paginate(call, std::move(arns), request.nextToken, limit,
                           std::identity{}, "InvalidParameterException"));
   return ListClustersResponse{.clusterArns = std::move(page.items), .nextToken = std::move(page.next_token)};
 }

@@ -51,7 +51,8 @@ Result<ListServicesResponse> list_services(Call& call, const ListServicesRequest
         if (service.status != "INACTIVE" && (!request.launchType || *request.launchType == service.target.launch_type))
           arns.push_back(service_arn(service));
       });
-  TRY(auto page, paginate(call, std::move(arns), request.nextToken, page_size(request.maxResults, 10, 100),
+  TRY(auto limit, page_limit(request.maxResults, 10));
+  TRY(auto page, paginate(call, std::move(arns), request.nextToken, limit,
                           std::identity{}, "InvalidParameterException"));
   return ListServicesResponse{.serviceArns = std::move(page.items), .nextToken = std::move(page.next_token)};
 }
@@ -68,7 +69,8 @@ Result<ListServiceDeploymentsResponse> list_service_deployments(Call& call, cons
   });
   auto key = [](const model::Deployment& deployment) { return newest_first(deployment.created_at, deployment.id); };
   std::ranges::sort(found, {}, key);
-  TRY(auto page, paginate(call, std::move(found), request.nextToken, page_size(request.maxResults, 100, 100), key, "InvalidParameterException"));
+  TRY(auto limit, page_limit(request.maxResults, 20));
+  TRY(auto page, paginate(call, std::move(found), request.nextToken, limit, key, "InvalidParameterException"));
   ListServiceDeploymentsResponse response{.nextToken = std::move(page.next_token)};
   for (const auto& deployment : page.items) response.serviceDeployments.push_back(summarise_deployment(deployment));
   return response;

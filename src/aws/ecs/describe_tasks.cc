@@ -43,7 +43,8 @@ Result<ListTasksResponse> list_tasks(Call& call, const ListTasksRequest& request
     if (request.launchType && task.launch_type != *request.launchType) return;
     arns.push_back(task_arn(task));
   });
-  TRY(auto page, paginate(call, std::move(arns), request.nextToken, page_size(request.maxResults, 100, 100),
+  TRY(auto limit, page_limit(request.maxResults, 100));
+  TRY(auto page, paginate(call, std::move(arns), request.nextToken, limit,
                           std::identity{}, "InvalidParameterException"));
   return ListTasksResponse{.taskArns = std::move(page.items), .nextToken = std::move(page.next_token)};
 }

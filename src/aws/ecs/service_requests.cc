@@ -1,6 +1,7 @@
 #include "aws/ecs/service_requests.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "aws/error.h"
 #include "aws/namespaces.h"
@@ -115,6 +116,43 @@ Result<void> threshold_from_wire(const std::optional<ThresholdConfiguration>& in
   return {};
 }
 
+// What belongs to another strategy would be stored and never acted upon.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+Result<void> check_strategy(const DeploymentConfiguration& in, const model::DeploymentConfiguration& out) {
+  using model::Strategy;
+  auto refuse = [&](std::string_view member, Strategy strategy) {
+    return error(kInvalid, "deploymentConfiguration.{} is only valid when the deployment strategy is {}; it is {}. Remove it, or change the strategy.",
+                 member, name_of(strategy), name_of(out.strategy));
+  };
+  if (in.linearConfiguration && out.strategy != Strategy::Linear) return refuse("linearConfiguration", Strategy::Linear);
+  if (in.canaryConfiguration && out.strategy != Strategy::Canary) return refuse("canaryConfiguration", Strategy::Canary);
+  if (in.bakeTimeInMinutes.value_or(0) > 0 && out.strategy == Strategy::Rolling && !out.alarms.enable)
+    return error(kInvalid,
+                 "bakeTimeInMinutes is for the strategies BLUE_GREEN, LINEAR and CANARY; a ROLLING deployment bakes only while it watches "
+                 "deploymentConfiguration.alarms. Remove it, or enable alarms.");
+  return {};
+}
+
+Result<void> check_minutes(std::string_view member, const std::optional<int>& value) {
+  if (value && (*value < 0 || *value > 1440)) return error(kInvalid, "{} must be between 0 and 1440; it is {}.", member, *value);
+  return {};
+}
+
+Result<void> check_percent(std::string_view member, double least, double value) {
+  bool tenths = std::abs(value * 10 - std::round(value * 10)) < 1e-6;
+  if (value < least || value > 100 || !tenths)
+    return error(kInvalid, "{} must be a multiple of 0.1 between {} and 100; it is {}.", member, least, value);
+  return {};
+}
+
+Result<void> check_waits(const DeploymentConfiguration& in, const model::DeploymentConfiguration& out) {
+  TRY_VOID(check_minutes("bakeTimeInMinutes", in.bakeTimeInMinutes));
+  if (in.canaryConfiguration) TRY_VOID(check_minutes("canaryBakeTimeInMinutes", in.canaryConfiguration->canaryBakeTimeInMinutes));
+  if (in.linearConfiguration) TRY_VOID(check_minutes("stepBakeTimeInMinutes", in.linearConfiguration->stepBakeTimeInMinutes));
+  TRY_VOID(check_percent("canaryPercent", 0.1, out.canary_percent));
+  return check_percent("stepPercent", 3, out.linear_step_percent);
+}
+
 // A rolling deployment has no traffic shifts.
 Result<void> check_stages(const model::DeploymentConfiguration& configuration) {
   if (configuration.strategy != model::Strategy::Rolling) return {};
@@ -164,6 +202,8 @@ Result<model::DeploymentConfiguration> from_wire(Call& call, const DeploymentCon
       out.hooks.push_back(std::move(hook));
     }
   }
+  TRY_VOID(check_strategy(in, out));
+  TRY_VOID(check_waits(in, out));
   TRY_VOID(check_stages(out));
   if (out.minimum_healthy_percent < 0 || out.minimum_healthy_percent > 100)
     return error(kInvalid, "minimumHealthyPercent must be between 0 and 100; it is {}.", out.minimum_healthy_percent);
@@ -171,12 +211,6 @@ Result<model::DeploymentConfiguration> from_wire(Call& call, const DeploymentCon
   if (out.maximum_percent == 100 && out.minimum_healthy_percent == 100)
     return error(kInvalid,
                  "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.");
-  if (in.bakeTimeInMinutes && (*in.bakeTimeInMinutes < 0 || *in.bakeTimeInMinutes > 1440))
-    return error(kInvalid, "bakeTimeInMinutes must be between 0 and 1440; it is {}.", *in.bakeTimeInMinutes);
-  if (out.canary_percent < 0.1 || out.canary_percent > 100)
-    return error(kInvalid, "canaryPercent must be between 0.1 and 100; it is {}.", out.canary_percent);
-  if (out.linear_step_percent < 3 || out.linear_step_percent > 100)
-    return error(kInvalid, "stepPercent must be between 3 and 100; it is {}.", out.linear_step_percent);
   return out;
 }
 

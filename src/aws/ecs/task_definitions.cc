@@ -87,17 +87,17 @@ Result<ListTaskDefinitionsResponse> list_task_definitions(Call& call, const List
         if (wanted_status(definition, request.status) && (!request.familyPrefix || definition.family == *request.familyPrefix))
           found.push_back(definition);
       });
-  // By family, then by revision; DESC turns both around. The page token is the position in that order.
-  bool descending = request.sort.value_or("ASC") == "DESC";
-  if (descending) std::ranges::reverse(found);
-  auto position = [](std::size_t index) { return fmt::format("{:012}", index); };
-  std::vector<std::pair<std::string, std::string>> arns;
-  for (const auto& definition : found)
-    arns.emplace_back(position(arns.size()), task_definition_arn(definition.scope, definition.family, definition.revision));
-  TRY(auto page, paginate(call, std::move(arns), request.nextToken, page_size(request.maxResults, 100, 100),
-                          [](const auto& item) { return item.first; }, "InvalidParameterException"));
+  // By family, then by revision; DESC turns both around.
+  auto key = [descending = request.sort.value_or("ASC") == "DESC"](const model::TaskDefinition& definition) {
+    auto plain = fmt::format("{} {:010}", definition.family, definition.revision);
+    return descending ? turned(std::move(plain)) : plain;
+  };
+  std::ranges::sort(found, {}, key);
+  TRY(auto limit, page_limit(request.maxResults, 100));
+  TRY(auto page, paginate(call, std::move(found), request.nextToken, limit, key, "InvalidParameterException"));
   ListTaskDefinitionsResponse response{.nextToken = std::move(page.next_token)};
-  for (auto& item : page.items) response.taskDefinitionArns.push_back(std::move(item.second));
+  for (const auto& definition : page.items)
+    response.taskDefinitionArns.push_back(task_definition_arn(definition.scope, definition.family, definition.revision));
   return response;
 }
 
@@ -111,7 +111,8 @@ Result<ListTaskDefinitionFamiliesResponse> list_task_definition_families(Call& c
   std::vector<std::string> names;
   for (const auto& [name, active] : families)
     if (status == "ALL" || active == (status == "ACTIVE")) names.push_back(name);
-  TRY(auto page, paginate(call, std::move(names), request.nextToken, page_size(request.maxResults, 100, 100),
+  TRY(auto limit, page_limit(request.maxResults, 100));
+  TRY(auto page, paginate(call, std::move(names), request.nextToken, limit,
                           std::identity{}, "InvalidParameterException"));
   return ListTaskDefinitionFamiliesResponse{.families = std::move(page.items), .nextToken = std::move(page.next_token)};
 }

@@ -33,4 +33,10 @@ Result<model::TaskDefinition> find_task_definition(Call& call, const std::string
   return *found;
 }
 
+Result<std::size_t> page_limit(std::optional<std::int32_t> wanted, std::int32_t otherwise) {
+  auto limit = wanted.value_or(otherwise);
+  if (limit < 1 || limit > 100) return error("InvalidParameterException", "maxResults must be between 1 and 100; it is {}.", limit);
+  return static_cast<std::size_t>(limit);
+}
+
 }  // namespace watari::aws::ecs

@@ -20,6 +20,10 @@ Result<std::vector<model::Tag>> tags_from_wire(const std::vector<Tag>& tags);
 // The active cluster (name or ARN; "default" when absent, made on first use). ClusterNotFoundException.
 Result<model::Cluster> find_cluster(Call& call, const std::optional<std::string>& name_or_arn);
 
+// How many items a page holds: what the caller wants, 1 to 100 of them, else `otherwise`. InvalidParameterException.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html (the other lists say the same)
+Result<std::size_t> page_limit(std::optional<std::int32_t> wanted, std::int32_t otherwise);
+
 // "family" (newest active revision), "family:revision" or ARN. ClientException "Unable to describe task definition.".
 Result<model::TaskDefinition> find_task_definition(Call& call, const std::string& name_or_arn);
 
