@@ -89,7 +89,7 @@ void Compiler::add_backend(const model::TargetGroup& group) {
   if (http) {
     // What a retry needs is a copy of every request (about 1 µs): only where there is another target, and the method allows it.
     head += "  balance " + balance + "\n  retry-on conn-failure empty-response\n"
-            "  http-request disable-l7-retry if { nbsrv lt 2 } or !{ method GET HEAD OPTIONS }\n" + stickiness(group) + bad_gateway();
+            "  http-request allow if { nbsrv ge 2 } { method GET HEAD OPTIONS }\n  http-request disable-l7-retry\n" + stickiness(group) + bad_gateway();
   } else {
     bool by_source = attribute(group.attributes, "stickiness.enabled", "false") == "true";
     head += std::string("  mode tcp\n  balance ") + (by_source ? "source\n  hash-type consistent\n" : "roundrobin\n");

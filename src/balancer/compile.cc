@@ -177,6 +177,10 @@ std::string rule_key(const std::string& arn) { return "r" + sha256_hex(arn).subs
 
 std::string map_file(const CompileOptions& options, const std::string& rule_key) { return options.run_directory + "/split-" + rule_key + ".map"; }
 
+std::string shortcut_name(const std::string& rule_key, const std::string& backend) { return rule_key + "-" + backend; }
+
+std::string shortcut_mark(const std::string& rule_key) { return "  # shortcuts of " + rule_key + "\n"; }
+
 std::string split_of(const std::vector<model::WeightedTargetGroup>& forward) {
   int total = 0, with_weight = 0;
   for (const auto& share : forward) {

@@ -35,6 +35,8 @@ struct Plan {
   std::string frontends;
   std::vector<Backend> backends;
   std::map<std::string, std::string> splits;  // rule key -> "backend" or "7000:blue:10000:green" (see README.md)
+  // Rules that their frontend has nothing beside: rule key -> backends. While all of the rule's traffic goes to one of them, no draw is needed.
+  std::map<std::string, std::set<std::string>> shortcuts;
   std::map<std::string, std::string> files;   // file name in the run directory -> content: bodies, certificates and their lists
   std::set<int> ports;
   std::set<std::pair<int, std::string>> listening;  // ports and places (listening.h)
@@ -68,6 +70,12 @@ std::string split_of(const std::vector<model::WeightedTargetGroup>& forward);
 std::vector<std::pair<std::string, std::string>> map_of_split(const std::string& split);
 std::string split_of_map(const std::vector<std::pair<std::string, std::string>>& entries);
 std::string map_file(const CompileOptions& options, const std::string& rule_key);
+
+// The backend of dummy servers, one a shortcut, and their names "RULE-BACKEND": the one that is up says which shortcut is taken.
+inline constexpr std::string_view kShortcuts = "shortcuts";
+std::string shortcut_name(const std::string& rule_key, const std::string& backend);
+// Where the shortcuts of a rule stand in `Plan::frontends`: they are not structure, since they need not be those of now.
+std::string shortcut_mark(const std::string& rule_key);
 
 // The HAProxy condition ("{ path -m reg … }") of a rule's conditions, joined by AND; "" when there are none.
 std::string condition_text(const std::vector<model::Condition>& conditions);

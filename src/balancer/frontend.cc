@@ -101,6 +101,19 @@ struct HttpPort {
     bodies += " hdr Server awselb/2.0 if" + chosen + "\n";
   }
 
+  // Draws, a look-up and a search by name cost more than asking whether a server is up, and threads meet at each of them.
+  std::string shortcuts(bool is_direct) const {
+    if (!is_direct || listeners.size() > 1 || listeners.front().rules.size() != 1) return "";
+    const auto& rule = *listeners.front().rules.front();
+    std::set<std::string> backends;
+    for (const auto& share : rule.action.forward)
+      if (auto group = compiler.groups.find(share.target_group); group != compiler.groups.end() && compiler.reachable(*group->second))
+        backends.insert(backend_name(share.target_group));
+    auto key = rule_key(rule.arn);
+    if (!backends.empty()) compiler.plan.shortcuts[key] = std::move(backends);
+    return shortcut_mark(key);
+  }
+
   static std::string new_id() { return "1-%[date,hex,bytes(8,8),lower]-%[var(sess.trace)]%[rand(90000000),add(10000000)]"; }
 
   // `when` is "" or further conditions. A request that brings none of these headers, as nearly all do, is done after three rules.
@@ -164,9 +177,10 @@ struct HttpPort {
     auto out = fmt::format("frontend port-{}\n", port);
     auto secure = tls ? compiler.tls_options(port, listeners) : "";
     out += compiler.binds(port, listeners, secure) + "  bind unix@" + compiler.options.run_directory + "/" + relay() + ".sock mode 600 accept-proxy\n  option idle-close-on-response\n";
-    // At most some hundred requests a second are timed: those are enough to know the latency, and each costs a microsecond.
+    // At most some hundred requests a second are timed: those are enough to know the latency, and each costs some 15 microseconds.
     out += logged ? "  log-format \"" + access_log_format() + "\"\n"
-                  : "  log-format \"L %b %s %Tr\"\n  http-request set-log-level silent if { fe_req_rate gt 200 } { rand(32) gt 0 }\n";
+                  : "  log-format \"L %b %s %Tr\"\n  http-request set-log-level silent if "
+                    "{ fe_req_rate gt 4000 } { rand(8) gt 0 } or { fe_req_rate gt 200 } { rand(32) gt 0 }\n";
     out += fmt::format("  timeout client {0}s\n  timeout http-keep-alive {0}s\n  timeout http-request {0}s\n", idle);
     out += "  tcp-request session set-var-fmt(sess.source) %[src]\n"
            "  tcp-request session set-var-fmt(sess.trace) %[rand,hex,bytes(8,8),lower]%[rand,hex,bytes(8,8),lower]\n"
@@ -178,7 +192,7 @@ struct HttpPort {
       out += "  http-request set-var-fmt(txn.query) ?%[query] if { query -m len gt 0 }\n"
              "  http-request set-var(txn.query) str() if !{ query -m len gt 0 }\n";
     out += before;
-    out += bodies + head + "  use_backend " + relay() + " if { nbsrv(" + relay() + ") gt 0 }\n" + use + "  default_backend nobody\n\n";
+    out += bodies + head + "  use_backend " + relay() + " if { nbsrv(" + relay() + ") gt 0 }\n" + shortcuts(is_direct) + use + "  default_backend nobody\n\n";
     // A process that has been replaced relays what still comes over its connections to its successor, which knows better: the
     // server is enabled then.
     return out + "backend " + relay() + "\n  retry-on conn-failure empty-response\n  http-request disable-l7-retry if !{ method GET HEAD OPTIONS }\n"

@@ -71,6 +71,11 @@ void Haproxy::adopt() {
   generation_ = process_->generation();
   auto stats = parse_stat(process_->command("show stat -1 6 -1").value_or(""));
   for (const auto& stat : stats) {  // of each backend, all sN come before all oN
+    if (auto dash = stat.server.find('-'); stat.backend == kShortcuts && dash != std::string::npos) {
+      auto rule = stat.server.substr(0, dash), backend = stat.server.substr(dash + 1);
+      shortcuts_[rule].insert(backend);
+      if (!stat.status.starts_with("MAINT")) taken_[rule] = backend;
+    }
     bool open = stat.server.starts_with("o");
     if (!open && !stat.server.starts_with("s")) continue;
     auto index = parse_number<std::size_t>(stat.server.substr(1)).value_or(0);
@@ -96,6 +101,9 @@ void Haproxy::adopt() {
       if (auto words = split(line, ' '); words.size() == 3) entries.emplace_back(words[1], words[2]);
     if (!entries.empty()) splits_[name.substr(6, name.size() - 10)] = split_of_map(entries);
   }
+  // A daemon that was killed between the map and the shortcut: as if neither had been changed.
+  for (const auto& [rule, backends] : shortcuts_)
+    if (auto taken = taken_.find(rule); taken == taken_.end() || splits_[rule] != taken->second) splits_.erase(rule);
   sockets_.adopt(process_->pidfd());
   log::info("load balancer: adopted HAProxy with {} backends", tables_.size());
 }
@@ -230,6 +238,23 @@ Result<unsigned> Haproxy::next_version(const std::string& rule, const std::strin
   return versions_[rule] = *version;
 }
 
+std::string Haproxy::take_shortcut(const std::string& rule, const std::string& split_text) {
+  auto offered = shortcuts_.find(rule);
+  if (offered == shortcuts_.end()) return "";
+  auto taken = taken_.find(rule);
+  std::string commands;
+  if (taken != taken_.end()) {
+    if (taken->second == split_text) return "";
+    commands = fmt::format("; set server {}/{} state maint", kShortcuts, shortcut_name(rule, taken->second));
+    taken_.erase(taken);
+  }
+  if (offered->second.contains(split_text)) {
+    commands += fmt::format("; set server {}/{} state ready", kShortcuts, shortcut_name(rule, split_text));
+    taken_[rule] = split_text;
+  }
+  return commands;
+}
+
 // All of a rule's ranges at once: a request sees the old ones or the new ones.
 Result<void> Haproxy::change_splits() {
   std::vector<std::string> commits;
@@ -242,7 +267,8 @@ Result<void> Haproxy::change_splits() {
     std::string commands;
     TRY(auto version, next_version(rule, map, commands));
     for (const auto& [range, name] : map_of_split(text)) commands += fmt::format("add map @{} {} {} {}; ", version, map, range, name);
-    commits.push_back(commands + fmt::format("commit map @{} {}", version, map));
+    // The shortcut last: the moment in which it is left or taken is that of the change.
+    commits.push_back(commands + fmt::format("commit map @{} {}", version, map) + take_shortcut(rule, text));
     splits_[rule] = text;
   }
   return order_all(commits);
@@ -350,6 +376,10 @@ Result<void> Haproxy::reload() {
   generation_ = wanted_;
   provided_ = true;  // it begins with that
   splits_ = plan.splits;
+  shortcuts_ = plan.shortcuts;
+  taken_.clear();
+  for (const auto& [rule, backends] : shortcuts_)
+    if (const auto& whole = splits_.at(rule); backends.contains(whole)) taken_[rule] = whole;
   versions_.clear();
   remove_stale_files();
   log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", plan.ports.size(),

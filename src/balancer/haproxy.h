@@ -57,6 +57,8 @@ class Haproxy {
   Result<void> ask(const Process& process, const std::vector<const Backend*>& backends, int interrupt);
   // The next version of the map of a rule's split; `text` gets the commands that make it.
   Result<unsigned> next_version(const std::string& rule, const std::string& map, std::string& commands);
+  // What makes the rule's requests take the shortcut that its split allows, or none.
+  std::string take_shortcut(const std::string& rule, const std::string& split_text);
   // Has somebody stand by for the time without a daemon, with what HAProxy would begin with (keeper.h).
   void provide();
   Result<void> write_split(const std::string& rule, const std::string& split_text) const;
@@ -90,6 +92,8 @@ class Haproxy {
   std::map<std::string, SlotTable> tables_;  // by backend name
   std::map<std::string, std::string> splits_;  // as HAProxy has them
   std::map<std::string, unsigned> versions_;   // of their maps, where it was asked
+  std::map<std::string, std::set<std::string>> shortcuts_;  // as HAProxy has them
+  std::map<std::string, std::string> taken_;                   // rule -> backend of the shortcut that is taken; none: no entry
   std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
   std::string wanted_;                         // the generation of plan_ and tables_
   struct Seen {

@@ -63,6 +63,28 @@ std::string defaults_section() {
   return out + "\n";
 }
 
+std::string frontends_with_shortcuts(const Plan& plan) {
+  std::string out, servers;
+  std::size_t done = 0;
+  auto mark_begins = shortcut_mark("");
+  mark_begins.pop_back();
+  for (std::size_t at = 0; (at = plan.frontends.find(mark_begins, at)) != std::string::npos;) {
+    auto end = plan.frontends.find('\n', at) + 1;
+    auto rule = plan.frontends.substr(at + mark_begins.size(), end - 1 - at - mark_begins.size());
+    out += std::string_view(plan.frontends).substr(done, end - done);
+    at = done = end;
+    auto backends = plan.shortcuts.find(rule);
+    if (backends == plan.shortcuts.end()) continue;
+    for (const auto& backend : backends->second) {
+      auto name = shortcut_name(rule, backend);
+      out += fmt::format("  use_backend {} if {{ srv_is_up({}/{}) }}\n", backend, kShortcuts, name);
+      servers += fmt::format("  server {} 127.0.0.1:1{}\n", name, plan.splits.at(rule) == backend ? "" : " disabled");
+    }
+  }
+  out += std::string_view(plan.frontends).substr(done);
+  return servers.empty() ? out : out + fmt::format("backend {}\n", kShortcuts) + servers + "\n";
+}
+
 std::string server_lines(const SlotTable& table, char kind, const std::string& options) {
   std::string out;
   for (std::size_t i = 0; i < table.slots.size(); ++i) {
@@ -99,7 +121,8 @@ std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tab
   for (const auto& [name, table] : tables) count += table.slots.size();
   auto limit = plan.descriptors == 0 ? "" : fmt::format("  maxconn {}\n", connections_for(plan, count));
   std::string out = "# Made by Watari from load balancers, listeners, rules and target groups; changes are overwritten.\n" +
-                    global_section(generation, run_directory, number, limit) + defaults_section() + splits_section(plan, run_directory) + plan.frontends +
+                    global_section(generation, run_directory, number, limit) + defaults_section() + splits_section(plan, run_directory) +
+                    (generation.empty() ? plan.frontends : frontends_with_shortcuts(plan)) +
                     "backend none\n\n"
                     "backend nobody\n  http-request return status 404 content-type text/plain string \"no load balancer of that name listens here\"\n\n"
                     "backend broken\n  mode tcp\n\n";

@@ -12,9 +12,12 @@
 #include <filesystem>
 #include <functional>
 #include <future>
+#include <set>
 
 #include "balancer/balancer.h"
+#include "balancer/compile.h"
 #include "balancer/process.h"
+#include "balancer/socket.h"
 #include "base/id.h"
 #include "base/strings.h"
 #include "sys/netns.h"
@@ -234,6 +237,55 @@ TEST_F(HaproxyTest, MovesWeightsWithoutAReloadAndWithoutAStaleAnswer) {
   EXPECT_NEAR(sample(3000)["green"], 300, 80);
   weigh(0, 10);
   EXPECT_EQ(sample(300)["green"], 300);
+  EXPECT_EQ(std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg"), configuration);
+}
+
+TEST_F(HaproxyTest, TakesAShortcutWhileOneTargetGroupHasAllTheTraffic) {
+  auto& blue = add_server("blue", "blue");
+  auto& green = add_server("green", "green");
+  auto port = free_port();
+  add_balancer("api", port, {"third"});  // its target group is known when the one below needs it
+  auto& third = add_server("third", "third");
+  auto rules = snapshot_.rules.edit();
+  for (const auto& share : rules[0].action.forward) rules[1].action.forward.push_back({share.target_group, 0});
+  std::swap(rules[0].action, rules[1].action);  // the first keeps all three in use
+  rules[1].action.forward.front().weight = 1;
+  snapshot_.rules = rules;
+  apply();
+  ASSERT_TRUE(becomes(blue, TargetState::Healthy) && becomes(green, TargetState::Healthy) && becomes(third, TargetState::Healthy));
+  auto configuration = std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg");
+  auto haproxy = [&](const std::string& text) { return command(directory_ + "/admin-1.sock", text).value_or(""); };
+  auto name = [&](const std::string& group) { return shortcut_name(rule_key("rule/api"), backend_name(group)); };
+  auto taken = [&] {
+    std::set<std::string> up;
+    for (const auto& stat : parse_stat(haproxy("show stat -1 4 -1")))
+      if (stat.backend == kShortcuts && stat.server.starts_with(rule_key("rule/api")) && !stat.status.starts_with("MAINT")) up.insert(stat.server);
+    return up;
+  };
+  auto weigh = [&](int blue_weight, int green_weight) {
+    auto& forward = snapshot_.rules.edit()[1].action.forward;
+    forward[0].weight = blue_weight, forward[1].weight = green_weight;
+    apply();
+  };
+  EXPECT_EQ(taken(), std::set{name("blue")});
+  weigh(50, 50);
+  EXPECT_EQ(taken(), std::set<std::string>{});
+  EXPECT_NEAR(sample(400, "x", port)["green"], 200, 80);
+  weigh(0, 1);
+  EXPECT_EQ(taken(), std::set{name("green")});
+  // A daemon that is killed between a map and its shortcut: the next one takes neither for done.
+  balancer_.reset();
+  haproxy(fmt::format("set server {0}/{1} state maint; set server {0}/{2} state ready", kShortcuts, name("green"), name("blue")));
+  EXPECT_EQ(sample(20, "x", port)["blue"], 20);
+  start();
+  apply();
+  EXPECT_EQ(taken(), std::set{name("green")});
+  EXPECT_EQ(sample(20, "x", port), (std::map<std::string, int>{{"green", 20}}));
+  // A target group that the running configuration has no shortcut for: no reload is needed.
+  snapshot_.rules.edit()[1].action.forward = {{"third", 1}};
+  apply();
+  EXPECT_EQ(taken(), std::set<std::string>{});
+  EXPECT_EQ(sample(20, "x", port)["third"], 20);
   EXPECT_EQ(std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg"), configuration);
 }
 
