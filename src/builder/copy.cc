@@ -22,10 +22,11 @@ class Copier {
  public:
   Copier(const CopyTarget& target, const CopyOptions& options, const StopSignal& stop) : target_(target), options_(options), stop_(stop) {}
 
-  // Makes a directory and what is missing above it, following links that were there; returns where it is, relative to the root.
+  // Makes a directory and what is missing above it, following links that were there, also to what is missing; returns where it is, relative to the root.
   Result<std::string> make_way(std::string_view path, Owner owner, std::uint32_t mode) {
     std::string at;
-    for (const auto& part : clean_parts(path)) {
+    TRY(auto real, where_it_leads(target_.view, path));
+    for (const auto& part : clean_parts(real)) {
       auto next = at.empty() ? part : at + "/" + part;
       struct stat there{};
       if (::lstat((target_.upper / next).c_str(), &there) == 0 && S_ISDIR(there.st_mode)) {
@@ -60,6 +61,7 @@ class Copier {
       if (auto found = place_in(*options_.contexts, source.path)) std::tie(index_, place_) = *found;
     owner_ = source.archive && !options_.chown ? std::nullopt : options_.owner;
     mode_ = source.archive ? std::nullopt : options_.mode;
+    archive_ = source.archive;
     bool keep_existing = source.selection.include.has_value();
     std::vector<const Item*> directories;  // their attributes come last: what is put into them changes their times
     for (const auto& item : items) {
@@ -125,6 +127,10 @@ class Copier {
 
   Result<bool> make_directory(const std::string& path) {
     auto there = find(path);
+    if (there && archive_ && !S_ISDIR(there->st_mode)) {
+      TRY_VOID(make_room(path));
+      there.reset();
+    }
     if (!there) {
       TRY_VOID(make_new(path));
       own_.insert(path);
@@ -134,9 +140,14 @@ class Copier {
     return fail(Code::InvalidArgument, "a directory cannot replace {}, which is {}", fs::path(path).filename().string(), S_ISLNK(there->st_mode) ? "a link" : "no directory");
   }
 
-  // What is not a directory gives way to what is copied.
+  // What is not a directory gives way to what is copied; directories, too, to what an archive holds.
   Result<void> make_room(const std::string& path) {
     auto there = find(path);
+    if (there && archive_ && S_ISDIR(there->st_mode)) {
+      fs::remove_all(target_.upper / path);
+      up_.erase(path);
+      return {};
+    }
     if (there && S_ISDIR(there->st_mode)) return fail(Code::InvalidArgument, "a file cannot replace the directory {}", fs::path(path).filename().string());
     if (there && ::unlink((target_.upper / path).c_str()) != 0 && errno != ENOENT) return sys::fail_errno("replace /" + path);
     return {};
@@ -253,6 +264,7 @@ class Copier {
   std::string place_;                    // the source in it
   std::optional<Owner> owner_;
   std::optional<FileMode> mode_;
+  bool archive_ = false;
   std::map<std::pair<dev_t, ino_t>, fs::path> copies_;
   std::vector<char> buffer_;
 };
@@ -265,7 +277,8 @@ Result<void> copy_sources(const std::vector<Source>& sources, const CopyTarget& 
   // An octal --chmod is the mode of directories that the destination lacks too, as in BuildKit.
   auto mode = options.mode && options.mode->fixed() ? *options.mode->fixed() & 0777 : 0755;
   bool into_directory = options.destination.ends_with('/') || options.destination.ends_with("/.");
-  if (sources.size() > 1 && !into_directory)
+  auto place_now = resolve_in_root(target.view, clean_path(options.destination));
+  if (sources.size() > 1 && !into_directory && !(place_now && fs::is_directory(target.view / *place_now)))
     return fail(Code::InvalidArgument, "{} sources go to `{}`; end the destination with / to make it a directory", sources.size(), options.destination);
   for (const auto& source : sources) {
     auto there = resolve_in_root(target.view, clean_path(options.destination));
@@ -280,7 +293,8 @@ Result<void> copy_sources(const std::vector<Source>& sources, const CopyTarget& 
     std::string name = source.name;
     if (!into_directory && !is_directory) {
       if (parts.empty()) return fail(Code::InvalidArgument, "`{}` is no file name", options.destination);
-      if (there && !there->empty()) parts = clean_parts(*there);  // an existing file, its links followed
+      TRY(auto real, where_it_leads(target.view, options.destination));
+      parts = clean_parts(real);
       name = parts.back();
       parts.pop_back();
     }

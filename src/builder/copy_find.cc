@@ -48,6 +48,7 @@ Result<std::vector<Source>> find_sources(const fs::path& root, const std::vector
   std::vector<Source> sources;
   for (const auto& pattern : patterns) {
     std::vector<std::string> found;
+    if (codec::has_open_set(pattern)) return fail(Code::InvalidArgument, "`{}` has a [ without its ]; write \\[ for the character", pattern);
     TRY_VOID(match_parts(root, "", clean_parts(pattern), 0, found));
     if (found.empty() && !has_wildcard(pattern))
       return fail(Code::NotFound, "no file `{}`; it is relative to the context, less what .dockerignore leaves out", pattern);

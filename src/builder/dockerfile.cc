@@ -3,16 +3,23 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <ranges>
 #include <utility>
 
+#include "base/nearest.h"
 #include "base/strings.h"
 #include "builder/expand.h"
 #include "codec/json.h"
 
 namespace watari::builder {
-namespace {
 
-bool is_blank(char c) { return c == ' ' || c == '\t'; }
+std::string upper(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return out;
+}
+
+namespace {
 
 struct Syntax {
   std::string_view name;
@@ -52,19 +59,15 @@ const Syntax* syntax_of(std::string_view name) {
   return found == kSyntax.end() ? nullptr : &*found;
 }
 
-std::string upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return out;
+std::string_view without_return(std::string_view line) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
 }
 
-// The physical lines of the file, without their ends.
+// The physical lines of the file; of a file from Windows with their \r, which here-documents keep.
 std::vector<std::string> lines_of(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  auto lines = split(text, '\n');
-  for (auto& line : lines)
-    if (line.ends_with('\r')) line.pop_back();
-  return lines;
+  return split(text, '\n');
 }
 
 class Parser {
@@ -98,6 +101,7 @@ class Parser {
   Result<void> start_stage(Instruction instruction);
   std::string join_lines();
   Result<void> read_flags(Instruction& instruction, std::string_view& rest, const Syntax& syntax);
+  Result<void> check_flag(const Instruction& instruction, const Flag& flag);
   Result<void> read_heredocs(Instruction& instruction);
   Result<void> check_form(const Instruction& instruction, const Syntax& syntax);
   Error error(const Instruction& instruction, std::string_view problem) {
@@ -107,7 +111,7 @@ class Parser {
   std::vector<std::string> lines_;
   std::size_t at_ = 0;
   std::vector<std::string> comments_;  // above the next instruction
-  bool empty_continuation_ = false;    // in the lines that join_lines() took last
+  int empty_continuation_ = 0;         // see Instruction; of the lines that join_lines() took last
   Dockerfile parsed_;
 };
 
@@ -143,12 +147,12 @@ Result<void> Parser::read_directives() {
 // Takes the lines of one instruction: comments and empty lines between continued ones do not count.
 std::string Parser::join_lines() {
   std::string joined;
-  empty_continuation_ = false;
+  bool empty = false;
   while (at_ < lines_.size()) {
-    std::string_view line = lines_[at_++];
+    auto line = without_return(lines_[at_++]);
     auto trimmed = trim(line);
     if (!joined.empty() && (trimmed.empty() || trimmed.starts_with('#'))) {
-      empty_continuation_ = empty_continuation_ || trimmed.empty();
+      empty = empty || trimmed.empty();
       continue;
     }
     if (joined.empty()) line = line.substr(line.find_first_not_of(" \t"));
@@ -160,6 +164,7 @@ std::string Parser::join_lines() {
     joined += line.substr(0, end);
     if (joined.empty()) joined = " ";
   }
+  empty_continuation_ = empty ? static_cast<int>(at_) : 0;
   return std::string(trim(joined));
 }
 
@@ -173,8 +178,8 @@ std::optional<Heredoc> heredoc_start(std::string_view word, bool& strip_tabs) {
   if (word.empty() || word.find_first_of("<>|&;()") != std::string_view::npos) return std::nullopt;
   Heredoc heredoc;
   for (char c : word) {
-    if (c == '"' || c == '\'' || c == '\\') heredoc.expand = false;
-    else heredoc.name += c;
+    if (c == '"' || c == '\'') heredoc.expand = false;
+    else if (c != '\\') heredoc.name += c;
   }
   if (heredoc.name.empty()) return std::nullopt;
   return heredoc;
@@ -190,7 +195,7 @@ Result<void> Parser::read_heredocs(Instruction& instruction) {
         return fail(error(instruction, fmt::format("the here-document <<{} has no end; expected a line `{}`", heredoc->name, heredoc->name)));
       std::string_view line = lines_[at_++];
       while (strip_tabs && line.starts_with('\t')) line.remove_prefix(1);
-      ended = line == heredoc->name;
+      ended = without_return(line) == heredoc->name;
       if (!ended) heredoc->content.append(line).append("\n");
     }
     instruction.heredocs.push_back(std::move(*heredoc));
@@ -198,36 +203,72 @@ Result<void> Parser::read_heredocs(Instruction& instruction) {
   return {};
 }
 
-// Flags come right after the name: --name=value or --name.
+// Of which form a flag is. Source: moby/buildkit frontend/dockerfile/instructions/bflag.go
+Result<void> Parser::check_flag(const Instruction& instruction, const Flag& flag) {
+  static constexpr std::string_view kBool = " link parents keep-git-dir unpack ", kMany = " exclude mount ";
+  auto in = [&](std::string_view list) { return list.contains(" " + flag.name + " "); };
+  if (instruction.flag(flag.name) && !in(kMany)) return fail(error(instruction, fmt::format("--{} is given twice; expected once", flag.name)));
+  auto value = to_lower(flag.value);
+  if (in(kBool) && !value.empty() && value != "true" && value != "false")
+    return fail(error(instruction, fmt::format("--{}={} is neither true nor false", flag.name, flag.value)));
+  if (!in(kBool) && !flag.has_value) return fail(error(instruction, fmt::format("--{} has no value; expected --{}=...", flag.name, flag.name)));
+  return {};
+}
+
+// Flags lose their quotes and escapes at once, variables in them are replaced later.
+// Source: moby/buildkit frontend/dockerfile/parser/split_command.go
+std::string without_quotes(std::string_view word, char escape) {
+  std::string out;
+  char quote = 0;
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    char c = word[i];
+    if (c == escape) {
+      if (++i < word.size()) out += word[i];
+    } else if (quote == 0 && (c == '"' || c == '\'')) {
+      quote = c;
+    } else if (c == quote) {
+      quote = 0;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+// Flags come right after the name: --name=value or --name; -- ends them.
 Result<void> Parser::read_flags(Instruction& instruction, std::string_view& rest, const Syntax& syntax) {
   if (syntax.flags.empty()) return {};
-  while (rest.starts_with("--") && rest.size() > 2 && !is_blank(rest[2])) {
+  while (rest.starts_with("--")) {
     auto word = split_words(rest, parsed_.escape).front();
     rest.remove_prefix(word.size());
     rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
+    if (word == "--") break;
+    word = without_quotes(word, parsed_.escape);
     Flag flag;
     auto equals = word.find('=');
     flag.name = word.substr(2, equals == std::string::npos ? equals : equals - 2);
     flag.has_value = equals != std::string::npos;
     if (flag.has_value) flag.value = word.substr(equals + 1);
     if (!(" " + std::string(syntax.flags)).contains(" " + flag.name + " "))
-      return fail(error(instruction, fmt::format("unknown flag --{}; expected {}", flag.name, syntax.expected)));
+      return fail(error(instruction, fmt::format("unknown flag --{}{}; expected {}", flag.name, did_you_mean(flag.name, split(trim(syntax.flags), ' '), "--"), syntax.expected)));
+    TRY_VOID(check_flag(instruction, flag));
     instruction.flags.push_back(std::move(flag));
   }
   return {};
 }
 
-// A text that is no JSON array of strings is a shell command, as in Docker.
+// A text that is no JSON array is a shell command, as in Docker. False for an array of other things than strings.
 bool read_exec_form(Instruction& instruction) {
-  if (!instruction.text.starts_with('[')) return false;
+  if (!instruction.text.starts_with('[')) return true;
   auto json = codec::parse_json(instruction.text);
-  if (!json || !json->is_array()) return false;
+  if (!json || !json->is_array()) return true;
   std::vector<std::string> words;
   for (const auto& item : json->as_array()) {
     if (!item.is_string()) return false;
     words.push_back(item.as_string());
   }
   instruction.words = std::move(words);
+  instruction.exec_form = true;
   return true;
 }
 
@@ -246,11 +287,11 @@ Result<Instruction> Parser::next_instruction() {
   if (!syntax) {
     std::string known;
     for (const auto& each : kSyntax) known += (known.empty() ? "" : ", ") + std::string(each.name);
-    return fail(error(instruction, fmt::format("unknown instruction {}; expected one of {}", instruction.name, known)));
+    return fail(error(instruction, fmt::format("unknown instruction {}{}; expected one of {}", instruction.name, did_you_mean(instruction.name, kSyntax | std::views::transform(&Syntax::name)), known)));
   }
   TRY_VOID(read_flags(instruction, rest, *syntax));
   instruction.text = std::string(rest);
-  instruction.exec_form = syntax->json && read_exec_form(instruction);
+  if (syntax->json && !read_exec_form(instruction)) return fail(error(instruction, "a JSON array here takes strings only; expected for example [\"echo\", \"1\"]"));
   if (!instruction.exec_form) instruction.words = split_words(rest, parsed_.escape);
   bool onbuild = instruction.name == "ONBUILD";
   if ((syntax->heredoc && !instruction.exec_form) || onbuild) TRY_VOID(read_heredocs(instruction));
@@ -343,8 +384,8 @@ Result<CheckDirective> parse_check(std::string_view text) {
     auto name = trim(std::string_view(part).substr(0, equals));
     auto value = equals == std::string::npos ? std::string_view() : trim(std::string_view(part).substr(equals + 1));
     if (trim(part).empty()) continue;
-    if (name == "error" && (value == "true" || value == "false")) {
-      check.error = value == "true";
+    if (name == "error" && parse_bool(value)) {
+      check.error = *parse_bool(value);
     } else if ((name == "skip" || name == "experimental") && !value.empty()) {
       auto& rules = name == "skip" ? check.skip : check.experimental;
       for (const auto& rule : split(value, ',')) rules.emplace(trim(rule));
@@ -353,6 +394,13 @@ Result<CheckDirective> parse_check(std::string_view text) {
     }
   }
   return check;
+}
+
+std::optional<bool> parse_bool(std::string_view text) {
+  static constexpr std::string_view kTrue = " 1 t T true True TRUE ", kFalse = " 0 f F false False FALSE ";
+  auto word = fmt::format(" {} ", text);
+  if (kTrue.contains(word)) return true;
+  return kFalse.contains(word) ? std::optional(false) : std::nullopt;
 }
 
 Result<Dockerfile> parse_dockerfile(std::string_view text, const std::string& file) { return Parser(text, file).parse(); }

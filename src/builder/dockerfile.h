@@ -36,7 +36,7 @@ struct Instruction {
   bool exec_form = false;          // `text` was a JSON array of strings
   std::vector<Heredoc> heredocs;
   std::vector<std::string> comments;  // the comment lines right above it, without # and blanks
-  bool empty_continuation = false;    // an empty line stands between its continued lines
+  int empty_continuation = 0;         // its last line, when an empty one stands between its continued lines
 
   const Flag* flag(std::string_view flag_name) const;
 };
@@ -66,6 +66,10 @@ struct Dockerfile {
 
 // InvalidArgument names file:line, quotes the line and says what was expected.
 Result<Dockerfile> parse_dockerfile(std::string_view text, const std::string& file = "Dockerfile");
+
+std::string upper(std::string_view text);
+// "true", "1", "T" and their like. Source: https://pkg.go.dev/strconv#ParseBool
+std::optional<bool> parse_bool(std::string_view text);
 
 // The value of the directive (or of --check-options). InvalidArgument names the option that is not known.
 Result<CheckDirective> parse_check(std::string_view text);

@@ -126,10 +126,13 @@ Result<std::string> Expander::braced() {
   return wrong("expected } or one of :- :+ :? - + ? # ## % %% / // after the variable name");
 }
 
+// Where a character of several bytes is not cut apart.
+bool between_characters(std::string_view text, std::size_t at) { return at == text.size() || (static_cast<unsigned char>(text[at]) & 0xC0) != 0x80; }
+
 std::string without_prefix(const std::string& value, const std::string& pattern, bool longest) {
   for (std::size_t i = 0; i <= value.size(); ++i) {
     auto length = longest ? value.size() - i : i;
-    if (matches_pattern(pattern, std::string_view(value).substr(0, length), false)) return value.substr(length);
+    if (between_characters(value, length) && matches_pattern(pattern, std::string_view(value).substr(0, length), false)) return value.substr(length);
   }
   return value;
 }
@@ -137,15 +140,26 @@ std::string without_prefix(const std::string& value, const std::string& pattern,
 std::string without_suffix(const std::string& value, const std::string& pattern, bool longest) {
   for (std::size_t i = 0; i <= value.size(); ++i) {
     auto length = longest ? i : value.size() - i;
-    if (matches_pattern(pattern, std::string_view(value).substr(length), false)) return value.substr(0, length);
+    if (between_characters(value, length) && matches_pattern(pattern, std::string_view(value).substr(length), false)) return value.substr(0, length);
   }
   return value;
+}
+
+// An empty pattern matches before, between and behind all characters.
+std::string between_all(const std::string& value, const std::string& by) {
+  std::string out;
+  for (std::size_t i = 0; i <= value.size(); ++i) {
+    if (between_characters(value, i)) out += by;
+    if (i < value.size()) out += value[i];
+  }
+  return out;
 }
 
 std::string replaced(const std::string& value, const std::string& pattern, const std::string& by, bool all) {
   std::string out;
   std::size_t at = 0;
-  if (value.empty() && !pattern.empty() && matches_pattern(pattern, value, false)) return by;
+  if (value.empty() && matches_pattern(pattern, value, false)) return by;
+  if (pattern.empty()) return all ? between_all(value, by) : by + value;
   while (at < value.size()) {
     std::size_t length = value.size() - at;
     while (length > 0 && !matches_pattern(pattern, std::string_view(value).substr(at, length), false)) --length;

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <ranges>
 #include <set>
 #include <tuple>
 #include <utility>
 
+#include "base/nearest.h"
 #include "base/strings.h"
 #include "builder/expand.h"
 #include "codec/ignore.h"
@@ -14,38 +16,6 @@
 
 namespace watari::builder {
 namespace {
-
-std::string upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return out;
-}
-
-// How many letters must change, come or go to make `b` of `a`.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    auto corner = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      auto above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, corner + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      corner = above;
-    }
-  }
-  return row.back();
-}
-
-std::string did_you_mean(const std::string& name, const Variables& known, std::string_view before) {
-  std::string best;
-  std::size_t least = 3;
-  for (const auto& [each, value] : known)
-    if (auto far = distance(name, each); far < least && far < name.size()) {
-      least = far;
-      best = each;
-    }
-  return best.empty() ? best : fmt::format(" (did you mean {}{}?)", before, best);
-}
 
 }  // namespace
 
@@ -62,6 +32,12 @@ bool looks_secret(std::string_view name) {
 
 namespace {
 
+std::vector<std::string> names_of(const Instruction& arg) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : pairs_of(arg)) names.push_back(name);
+  return names;
+}
+
 class Linter {
  public:
   Linter(const Dockerfile& file, const Plan* plan, codec::IgnoreRules ignored) : file_(file), plan_(plan), ignored_(std::move(ignored)) {}
@@ -76,11 +52,12 @@ class Linter {
 
  private:
   void warn(std::string_view rule, const Instruction& at, std::string message) {
-    bool experimental = rule == "InvalidDefinitionDescription";
-    const auto& check = file_.check;
-    if (check.skip.contains(std::string(rule)) || check.skip.contains("all")) return;
-    if (experimental && !check.experimental.contains(std::string(rule)) && !check.experimental.contains("all")) return;
-    found_.push_back({std::string(rule), at.line, std::move(message), at.source.substr(0, 160)});
+    // Rules on trial are asked for and not skipped. Source: moby/buildkit frontend/dockerfile/linter
+    bool experimental = rule == "InvalidDefinitionDescription" || rule == "CopyIgnoredFile";
+    const auto& named = experimental ? file_.check.experimental : file_.check.skip;
+    if ((named.contains(std::string(rule)) || named.contains("all")) != experimental) return;
+    auto line = rule == "NoEmptyContinuation" ? at.empty_continuation : at.line;
+    found_.push_back({std::string(rule), line, std::move(message), at.source.substr(0, 160)});
   }
 
   // Expands for its findings only: which variables a word uses, and which of them are not known.
@@ -102,38 +79,42 @@ class Linter {
     return used;
   }
 
+  // What a stage hands on to those that are built on it.
+  struct Left {
+    Variables variables;
+    std::set<std::string> declared;  // ARGs, with and without a value
+    bool workdir_set = false, shell_set = false;
+  };
+
   void global_arg(const Instruction& arg);
   void casing();
   void stage(const Stage& stage);
   void from(const Stage& stage);
   void from_platform(const Stage& stage);
-  void description(const Instruction& at, std::string_view kind, const std::string& name);
+  void description(const Instruction& at, const std::vector<std::string>& names);
   void instruction(const Instruction& at);
   void variables_of(const Instruction& at);
   void define(const Instruction& at);
   void once(const Instruction& at);
   void expose(const Instruction& at);
   void copy(const Instruction& at);
-  Variables begin_variables(const Stage& stage);
+  Left begin(const Stage& stage);
 
   const Dockerfile& file_;
   const Plan* plan_;
   codec::IgnoreRules ignored_;
   Variables global_ = platform_variables(), defaults_ = platform_variables();  // with --build-arg, and without
-  std::map<std::string, Variables> of_stages_;
-  std::map<std::string, std::set<std::string>> declared_of_stages_;
+  std::map<std::string, Left> of_stages_;
   std::set<std::string> stage_names_;
   // Of the stage that is looked at.
-  Variables variables_;
-  std::set<std::string> declared_;  // ARGs, with and without a value
+  Left now_;
   std::map<std::string, const Instruction*> seen_;
-  bool workdir_set_ = false, shell_set_ = false;
   std::vector<Warning> found_;
 };
 
 void Linter::global_arg(const Instruction& arg) {
+  description(arg, names_of(arg));
   for (const auto& [name, value] : pairs_of(arg)) {
-    description(arg, "build argument", name);
     if (value) defaults_[name] = uses_of(*value, defaults_).text;
     else defaults_.try_emplace(name, "");
     global_[name] = defaults_[name];
@@ -160,11 +141,12 @@ void Linter::casing() {
     if (each->empty_continuation) warn("NoEmptyContinuation", *each, "Empty continuation line");
 }
 
-void Linter::description(const Instruction& at, std::string_view kind, const std::string& name) {
+void Linter::description(const Instruction& at, const std::vector<std::string>& names) {
   if (at.comments.empty() || at.comments.back().empty() || at.comments.back().starts_with("check=")) return;
   const auto& comment = at.comments.back();
-  if (comment != name && !comment.starts_with(name + " "))
-    warn("InvalidDefinitionDescription", at, fmt::format("Comment for {} should follow the format: `# {} <description>`", kind, name));
+  if (std::ranges::any_of(names, [&](const auto& name) { return comment == name || comment.starts_with(name + " "); })) return;
+  warn("InvalidDefinitionDescription", at, fmt::format("Comment for {} should follow the format: `# {} <description>`", at.name,
+                                                       names.size() == 1 ? names[0] : "<arg_key>"));
 }
 
 void Linter::from(const Stage& stage) {
@@ -180,10 +162,10 @@ void Linter::from(const Stage& stage) {
       warn("ReservedStageName", at, fmt::format("Stage name should not use the same name as reserved stage \"{}\"", stage.name));
     if (!stage_names_.insert(stage.name).second)
       warn("DuplicateStageName", at, fmt::format("Duplicate stage name \"{}\", stage names should be unique", stage.name));
-    description(at, "build stage", written);
+    description(at, {written});
   }
   for (const auto& name : uses_of(stage.base, global_).unknown)
-    warn("UndefinedArgInFrom", at, fmt::format("FROM argument '{}' is not declared{}", name, did_you_mean(name, global_, "")));
+    warn("UndefinedArgInFrom", at, fmt::format("FROM argument '{}' is not declared{}", name, did_you_mean(name, std::views::keys(global_))));
   auto plain = uses_of(stage.base, defaults_);
   bool fits = plain.text == "scratch" || (!plain.text.empty() && oci::parse_reference(plain.text));
   if (plain.valid && !fits && stage.base.contains('$'))
@@ -194,7 +176,7 @@ void Linter::from_platform(const Stage& stage) {
   if (stage.platform.empty()) return;
   auto used = uses_of(stage.platform, global_);
   for (const auto& name : used.unknown)
-    warn("UndefinedArgInFrom", stage.from, fmt::format("FROM argument '{}' is not declared{}", name, did_you_mean(name, global_, "")));
+    warn("UndefinedArgInFrom", stage.from, fmt::format("FROM argument '{}' is not declared{}", name, did_you_mean(name, std::views::keys(global_))));
   bool lone = used.known.size() == 1 && used.unknown.empty();
   if (lone && used.known.contains("TARGETPLATFORM") && used.text == global_.at("TARGETPLATFORM"))
     warn("RedundantTargetPlatform", stage.from, fmt::format("Setting platform to predefined {} in FROM is redundant as this is the default behavior", stage.platform));
@@ -205,32 +187,26 @@ void Linter::from_platform(const Stage& stage) {
 }
 
 // What a stage sees before its first instruction.
-Variables Linter::begin_variables(const Stage& stage) {
+Linter::Left Linter::begin(const Stage& stage) {
   auto base = to_lower(uses_of(stage.base, global_).text);
-  declared_.clear();
-  if (auto parent = of_stages_.find(base); parent != of_stages_.end()) {
-    declared_ = declared_of_stages_[base];
-    return parent->second;
-  }
-  Variables variables{{"PATH", ""}};
-  if (!plan_) return variables;
+  if (auto parent = of_stages_.find(base); parent != of_stages_.end()) return parent->second;
+  Left left{.variables = {{"PATH", ""}}, .declared = {}};
+  if (!plan_) return left;
+  auto& variables = left.variables;
   for (const auto& planned : plan_->stages) {
     if (planned.from.line != stage.from.line || !planned.base) continue;
     for (const auto& pair : planned.base->config.env) variables[pair.substr(0, pair.find('='))] = pair.substr(std::min(pair.find('='), pair.size() - 1) + 1);
   }
-  return variables;
+  return left;
 }
 
 void Linter::stage(const Stage& stage) {
   from(stage);
   from_platform(stage);
-  variables_ = begin_variables(stage);
+  now_ = begin(stage);
   seen_.clear();
-  workdir_set_ = shell_set_ = false;
   for (const auto& each : stage.instructions) instruction(each);
-  if (stage.name.empty()) return;
-  of_stages_[stage.name] = variables_;
-  declared_of_stages_[stage.name] = declared_;
+  if (!stage.name.empty()) of_stages_[stage.name] = now_;
 }
 
 void Linter::instruction(const Instruction& at) {
@@ -238,14 +214,15 @@ void Linter::instruction(const Instruction& at) {
   variables_of(at);
   define(at);
   if (name == "CMD" || name == "ENTRYPOINT" || name == "HEALTHCHECK") once(at);
-  if ((name == "CMD" || name == "ENTRYPOINT") && !at.exec_form && !shell_set_)
+  if ((name == "CMD" || name == "ENTRYPOINT") && !at.exec_form && !now_.shell_set)
     warn("JSONArgsRecommended", at, fmt::format("JSON arguments recommended for {} to prevent unintended behavior related to OS signals", name));
-  if (name == "SHELL") shell_set_ = true;
+  if (name == "SHELL") now_.shell_set = true;
   if (name == "MAINTAINER") warn("MaintainerDeprecated", at, "Maintainer instruction is deprecated in favor of using label");
   if (name == "WORKDIR") {
-    if (!workdir_set_ && !uses_of(at.text, variables_).text.starts_with('/'))
-      warn("WorkdirRelativePath", at, fmt::format("Relative workdir \"{}\" can have unexpected results if the base image changes", at.text));
-    workdir_set_ = true;
+    auto path = uses_of(at.text, now_.variables).text;
+    if (!now_.workdir_set && !path.starts_with('/'))
+      warn("WorkdirRelativePath", at, fmt::format("Relative workdir \"{}\" can have unexpected results if the base image changes", path));
+    now_.workdir_set = true;
   }
   if (name == "EXPOSE") expose(at);
   if (name == "COPY" || name == "ADD") copy(at);
@@ -260,10 +237,12 @@ void Linter::variables_of(const Instruction& at) {
     for (const auto& document : at.heredocs)
       if (document.expand) words.push_back(document.content);
   std::set<std::string> unknown;
-  for (const auto& word : words) unknown.merge(uses_of(word, variables_).unknown);
+  for (const auto& word : words) unknown.merge(uses_of(word, now_.variables).unknown);
+  if (at.name == "ARG")  // one argument sees those before it
+    for (const auto& name : names_of(at)) unknown.erase(name);
   for (const auto& name : unknown)
-    if (!declared_.contains(name))
-      warn("UndefinedVar", at, fmt::format("Usage of undefined variable '${}'{}", name, did_you_mean(name, variables_, "$")));
+    if (!now_.declared.contains(name))
+      warn("UndefinedVar", at, fmt::format("Usage of undefined variable '${}'{}", name, did_you_mean(name, std::views::keys(now_.variables), "$")));
 }
 
 void Linter::define(const Instruction& at) {
@@ -271,16 +250,14 @@ void Linter::define(const Instruction& at) {
   bool legacy = at.name != "ARG" && !at.words[0].contains('=');
   if (legacy) warn("LegacyKeyValueFormat", at, fmt::format("\"{0} key=value\" should be used instead of legacy \"{0} key value\" format", at.name));
   if (at.name == "LABEL") return;
+  if (at.name == "ARG") description(at, names_of(at));
   for (const auto& [name, value] : pairs_of(at)) {
     if (looks_secret(name))
       warn("SecretsUsedInArgOrEnv", at, fmt::format("Do not use ARG or ENV instructions for sensitive data ({} \"{}\")", at.name, name));
-    if (at.name == "ARG") {
-      declared_.insert(name);
-      description(at, "build argument", name);
-    }
+    if (at.name == "ARG") now_.declared.insert(name);
     auto global = global_.find(name);
-    if (value) variables_[name] = uses_of(*value, variables_).text;
-    else if (global != global_.end()) variables_[name] = global->second;
+    if (value) now_.variables[name] = uses_of(*value, now_.variables).text;
+    else if (global != global_.end()) now_.variables[name] = global->second;
   }
 }
 
@@ -294,7 +271,7 @@ void Linter::once(const Instruction& at) {
 
 void Linter::expose(const Instruction& at) {
   for (const auto& word : at.words) {
-    auto text = uses_of(word, variables_).text;
+    auto text = uses_of(word, now_.variables).text;
     auto slash = text.find('/');
     auto protocol = slash == std::string::npos ? "" : text.substr(slash + 1);
     if (protocol != to_lower(protocol))
@@ -307,7 +284,7 @@ void Linter::expose(const Instruction& at) {
 void Linter::copy(const Instruction& at) {
   if (at.flag("from") || ignored_.empty() || ignored_.brings_back()) return;
   for (std::size_t i = 0; i + 1 < at.words.size(); ++i) {
-    auto path = uses_of(at.words[i], variables_).text;
+    auto path = uses_of(at.words[i], now_.variables).text;
     if (path.starts_with("<<") || path.contains("://")) continue;
     while (path.starts_with('/') || path.starts_with("./")) path.erase(0, path[0] == '/' ? 1 : 2);
     if (!path.empty() && path != "." && ignored_.ignores(path))

@@ -10,7 +10,7 @@
 
 namespace watari::builder {
 
-// Warnings in the order of lines, without those that `# check=skip=` names. `plan` (may be null) adds what base images tell: their
+// Warnings in the order of lines, without those that `# check=skip=` names and with those on trial that `experimental=` names. `plan` (may be null) adds what base images tell: their
 // variables. `ignored` is the text of .dockerignore.
 Result<std::vector<Warning>> lint(const Dockerfile& file, const Plan* plan, std::string_view ignored);
 

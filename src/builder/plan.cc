@@ -16,6 +16,15 @@ constexpr std::string_view kArch = "arm64";
 constexpr std::string_view kArch = "amd64";
 #endif
 
+// "amd64", "linux" and "linux/x86_64" in full. Source: https://pkg.go.dev/github.com/containerd/platforms#Parse
+std::string full_platform(const std::string& platform) {
+  auto parts = split(to_lower(platform), '/');
+  if (parts.size() == 1) parts = parts[0] == "linux" ? std::vector<std::string>{"linux", std::string(kArch)} : std::vector<std::string>{"linux", parts[0]};
+  if (parts[1] == "x86_64" || parts[1] == "x86-64") parts[1] = "amd64";
+  if (parts[1] == "aarch64") parts[1] = "arm64";
+  return join(parts, "/");
+}
+
 class Planner {
  public:
   Planner(const Dockerfile& file, const Variables& given, const NamedContexts& contexts, const oci::ImageStore& images)
@@ -28,8 +37,10 @@ class Planner {
   }
 
   Result<Plan> make(const std::string& target) {
-    TRY_VOID(read_global_args());
     TRY(plan_.target, find_target(target));
+    const auto& name = file_.stages[plan_.target].name;
+    plan_.global["TARGETSTAGE"] = !target.empty() ? target : name.empty() ? "default" : name;
+    TRY_VOID(read_global_args());
     TRY_VOID(need(plan_.target));
     for (auto& [index, stage] : needed_) {
       stage.first_step = plan_.steps + 1;
@@ -109,8 +120,8 @@ class Planner {
 
   Result<void> check_platform(const Stage& stage) {
     TRY(auto platform, expanded(stage.from, stage.platform));
-    auto ours = "linux/" + std::string(kArch);
-    if (platform.empty() || platform == ours || platform.starts_with(ours + "/v")) return {};
+    auto ours = "linux/" + std::string(kArch), wanted = full_platform(platform);
+    if (platform.empty() || wanted == ours || wanted.starts_with(ours + "/v")) return {};
     return fail(error(stage.from, fmt::format("platform {} cannot be built here; expected {}", platform, ours)));
   }
 
@@ -122,14 +133,14 @@ class Planner {
       if (!stage.base_directory.empty()) return {};
       return take_image(source, stage, named->second.image);
     }
-    if (base == "scratch") return {};
-    stage.parent = stage_above(stage.index, base, false);
+    stage.parent = stage_above(stage.index, base, false);  // also one called scratch, as in BuildKit
     if (stage.parent) {
       stage.needs.insert(*stage.parent);
       for (const auto& each : file_.stages[*stage.parent].instructions)
         if (each.name == "ONBUILD") TRY_VOID(add_trigger(stage, each.text));
       return {};
     }
+    if (base == "scratch") return {};
     return take_image(source, stage, base);
   }
 
@@ -214,8 +225,9 @@ Variables platform_variables() {
     all[side + "PLATFORM"] = "linux/" + arch;
     all[side + "OS"] = "linux";
     all[side + "ARCH"] = arch;
-    all[side + "VARIANT"] = "";
+    all[side + "VARIANT"] = all[side + "OSVERSION"] = "";
   }
+  all["TARGETSTAGE"] = "default";  // the plan knows better
   return all;
 }
 

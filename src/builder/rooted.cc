@@ -59,6 +59,29 @@ Result<std::string> resolve_in_root(const fs::path& root, std::string_view path)
   return clean_path(full.substr(prefix.size()));
 }
 
+Result<std::string> where_it_leads(const fs::path& root, std::string_view path) {
+  auto parts = clean_parts(path);
+  std::string at;  // without links
+  int links = 0;
+  for (std::size_t i = 0; i < parts.size();) {
+    auto next = at.empty() ? parts[i] : at + "/" + parts[i];
+    struct stat info{};
+    if (::lstat((root / next).c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) {
+      at = std::move(next);
+      ++i;
+      continue;
+    }
+    if (++links > 40) return fail(Code::InvalidArgument, "/{} is a link that leads in circles", next);
+    auto to = fs::read_symlink(root / next);
+    auto rest = std::vector(parts.begin() + static_cast<std::ptrdiff_t>(i) + 1, parts.end());
+    parts = clean_parts(to.is_absolute() ? to.string() : at + "/" + to.string());
+    parts.insert(parts.end(), rest.begin(), rest.end());
+    at.clear();
+    i = 0;
+  }
+  return at;
+}
+
 std::optional<std::string> read_in_root(const fs::path& root, std::string_view path) {
   auto fd = open_in_root(root, path, O_RDONLY | O_NONBLOCK);
   struct stat info{};
@@ -72,7 +95,8 @@ std::optional<std::string> read_in_root(const fs::path& root, std::string_view p
 
 Result<std::string> make_directories_in_root(const fs::path& root, std::string_view path, Owner owner, std::uint32_t mode) {
   std::string at;
-  for (const auto& part : clean_parts(path)) {
+  TRY(auto real, where_it_leads(root, path));
+  for (const auto& part : clean_parts(real)) {
     auto next = at.empty() ? part : at + "/" + part;
     auto found = resolve_in_root(root, next);
     if (found) {
@@ -81,10 +105,7 @@ Result<std::string> make_directories_in_root(const fs::path& root, std::string_v
     }
     if (found.error().code != Code::NotFound) return found;
     auto full = root / next;
-    if (::mkdir(full.c_str(), 0755) != 0) {
-      if (errno == EEXIST) return fail(Code::InvalidArgument, "/{} is a link that leads nowhere", next);
-      return sys::fail_errno("make directory /" + next);
-    }
+    if (::mkdir(full.c_str(), 0755) != 0) return sys::fail_errno("make directory /" + next);
     ::chmod(full.c_str(), mode);
     if (owner != Owner{} && ::chown(full.c_str(), owner.uid, owner.gid) != 0) return sys::fail_errno("set owner of /" + next);
     at = next;

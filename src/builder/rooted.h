@@ -21,6 +21,8 @@ std::string clean_path(std::string_view path);  // "a/b"; "" for the root
 Result<sys::Fd> open_in_root(const std::filesystem::path& root, std::string_view path, int flags);
 // Where `path` really is, relative to `root`, links followed to the end. NotFound when it is not there.
 Result<std::string> resolve_in_root(const std::filesystem::path& root, std::string_view path);
+// Where `path` leads, also when it is not (all) there: links are followed, also to what is missing. InvalidArgument for a circle of links.
+Result<std::string> where_it_leads(const std::filesystem::path& root, std::string_view path);
 // The text of a small file inside the root; nothing when it is not there.
 std::optional<std::string> read_in_root(const std::filesystem::path& root, std::string_view path);
 

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "base/nearest.h"
 #include "base/strings.h"
 
 namespace watari::builder {
@@ -58,10 +59,9 @@ Result<std::int64_t> size_of(const Option& option) {
 }
 
 Result<bool> flag_of(const Option& option) {
-  const auto& v = option.value;
-  if (!option.given || v == "true" || v == "1" || v == "True" || v == "TRUE" || v == "t" || v == "T") return true;
-  if (v == "false" || v == "0" || v == "False" || v == "FALSE" || v == "f" || v == "F") return false;
-  return fail(Code::InvalidArgument, "--mount {}={} is neither true nor false", option.name, v);
+  if (!option.given) return true;
+  if (auto value = parse_bool(option.value)) return *value;
+  return fail(Code::InvalidArgument, "--mount {}={} is neither true nor false", option.name, option.value);
 }
 
 Result<Type> type_of(const std::string& name) {
@@ -71,16 +71,20 @@ Result<Type> type_of(const std::string& name) {
   if (lower == "tmpfs") return Type::Tmpfs;
   if (lower == "secret") return Type::Secret;
   if (lower == "ssh") return Type::Ssh;
-  return fail(Code::InvalidArgument, "--mount=type={} is not known; expected bind, cache, tmpfs, secret or ssh", name);
+  static const std::vector<std::string> kKnown{"bind", "cache", "tmpfs", "secret", "ssh"};
+  return fail(Code::InvalidArgument, "--mount=type={} is not known{}; expected bind, cache, tmpfs, secret or ssh", name, did_you_mean(lower, kKnown));
 }
 
 Result<void> set_sharing(RunMount& mount, const std::string& value) {
   if (value == "shared") mount.sharing = RunMount::Sharing::Shared;
   else if (value == "private") mount.sharing = RunMount::Sharing::Private;
   else if (value == "locked") mount.sharing = RunMount::Sharing::Locked;
-  else return fail(Code::InvalidArgument, "--mount sharing={} is not known; expected shared, private or locked", value);
+  else return fail(Code::InvalidArgument, "--mount sharing={} is not known{}; expected shared, private or locked", value,
+                   did_you_mean(value, std::vector<std::string>{"shared", "private", "locked"}));
   return {};
 }
+
+const std::vector<std::string> kOptions{"type", "target", "source", "from", "id", "readonly", "readwrite", "sharing", "required", "env", "size", "mode", "uid", "gid"};
 
 Result<void> set_option(RunMount& mount, const Option& option) {
   const auto& [name, value, given] = option;
@@ -99,8 +103,8 @@ Result<void> set_option(RunMount& mount, const Option& option) {
   else if (name == "mode") { TRY(mount.mode, number(option, 8)); }
   else if (name == "uid") { TRY(mount.uid, number(option, 10)); mount.owned = true; }
   else if (name == "gid") { TRY(mount.gid, number(option, 10)); mount.owned = true; }
-  else return fail(Code::InvalidArgument, "--mount option {} is not known; expected type, target, source, from, id, ro, rw, sharing, "
-                                          "required, env, size, mode, uid or gid", name);
+  else return fail(Code::InvalidArgument, "--mount option {} is not known{}; expected type, target, source, from, id, ro, rw, sharing, "
+                                          "required, env, size, mode, uid or gid", name, did_you_mean(name, kOptions));
   return {};
 }
 
@@ -110,8 +114,8 @@ Result<void> check_options(Type type, const std::vector<Option>& options) {
       " target dst destination source src from ro readonly rw readwrite ",
       " id target dst destination ro readonly rw readwrite sharing from source src mode uid gid ",
       " target dst destination size ro readonly rw readwrite ",
-      " id target dst destination source src required mode uid gid env ",
-      " id target dst destination required mode uid gid "};
+      " id target dst destination source src required mode uid gid env ro readonly rw readwrite ",
+      " id target dst destination required mode uid gid ro readonly rw readwrite "};
   static constexpr std::string_view kNames[] = {"bind", "cache", "tmpfs", "secret", "ssh"};
   auto index = static_cast<std::size_t>(type);
   for (const auto& option : options)
@@ -125,7 +129,7 @@ Result<void> complete_secret(RunMount& mount, bool has_source, bool has_target) 
   if (has_source && !mount.id.empty()) return fail(Code::InvalidArgument, "--mount=type=secret has both id and source; give one");
   if (mount.id.empty()) mount.id = has_source ? mount.source : std::filesystem::path(mount.target).filename().string();
   if (mount.id.empty()) return fail(Code::InvalidArgument, "--mount=type=secret has no id");
-  if (mount.env && mount.env->empty()) mount.env = mount.id;
+  if (mount.env && mount.env->empty()) return fail(Code::InvalidArgument, "--mount=type=secret has env= without a name; expected for example env={}", mount.id);
   if (!has_target && !mount.env) mount.target = "/run/secrets/" + std::filesystem::path(mount.id).filename().string();
   return {};
 }
@@ -146,7 +150,7 @@ Result<RunMount> parse_mount(const std::string& text, const ExpandWord& expand) 
     }
   }
   TRY_VOID(check_options(mount.type, options));
-  if (!writable_said || mount.type == Type::Secret) mount.read_only = mount.type != Type::Cache && mount.type != Type::Tmpfs;
+  if (!writable_said || mount.type == Type::Secret || mount.type == Type::Ssh) mount.read_only = mount.type != Type::Cache && mount.type != Type::Tmpfs;
   if (mount.type == Type::Secret) {
     TRY_VOID(complete_secret(mount, mount.source != "/", !mount.target.empty()));
   } else if (mount.type == Type::Ssh) {

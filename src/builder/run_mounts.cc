@@ -44,6 +44,8 @@ std::string take_cache(const RunMount& mount, const std::string& filling, std::v
 
 }  // namespace
 
+std::string StageBuild::place_of(const RunMount& mount) const { return "/" + clean_path(in_workdir(mount.target)); }
+
 // Writes go to a layer of the step's own, which is thrown away.
 Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& scratch, Mounts& mounts) {
   TRY(auto root, origin_root(wanted.from, mounts.views));
@@ -52,7 +54,7 @@ Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& sc
   auto source = real->empty() ? root : root / *real;
   bool directory = fs::is_directory(source);
   TRY(auto files, describe_sources({Source{source, "file", directory}}, !wanted.from.empty(), shared_.stop, shared_.contexts));
-  auto target = in_workdir(wanted.target);
+  auto target = place_of(wanted);
   mounts.description.push(Json::object({{"bind", Json(target)}, {"files", std::move(files)}, {"writable", Json(!wanted.read_only)}}));
   (directory ? mounts.targets : mounts.file_targets).push_back(target);
   if (!wanted.read_only && directory) {
@@ -74,7 +76,9 @@ Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& sc
 // A new cache begins as a copy of what `from` and `source` name, else empty; it appears whole.
 Result<void> StageBuild::prepare_cache(const RunMount& wanted, Mounts& mounts) {
   std::string filling;
-  if (!wanted.from.empty()) {
+  if (wanted.from.empty() && (wanted.owned || wanted.mode)) {
+    filling = fmt::format("{:o} {}:{}", wanted.mode.value_or(0755), wanted.uid, wanted.gid);
+  } else if (!wanted.from.empty()) {
     const auto& origin = stage_.origins.at(wanted.from);
     filling = wanted.source + "\n" + origin.directory.string();
     if (origin.directory.empty())
@@ -97,7 +101,7 @@ Result<void> StageBuild::prepare_cache(const RunMount& wanted, Mounts& mounts) {
     std::ofstream(shared_.cache_mounts / (directory.filename().string() + ".id")) << wanted.id;
     fs::rename(fresh, directory);
   }
-  auto target = in_workdir(wanted.target);
+  auto target = place_of(wanted);
   mounts.binds.push_back({directory, target, wanted.read_only});
   mounts.targets.push_back(target);
   mounts.description.push(Json::object({{"cache", Json(target)}, {"id", Json(wanted.id)}}));
@@ -105,7 +109,7 @@ Result<void> StageBuild::prepare_cache(const RunMount& wanted, Mounts& mounts) {
 }
 
 Result<void> StageBuild::prepare_secret(const RunMount& wanted, Mounts& mounts) {
-  auto target = wanted.target.empty() ? "" : in_workdir(wanted.target);
+  auto target = wanted.target.empty() ? "" : place_of(wanted);
   mounts.description.push(Json::object({{"secret", Json(wanted.id)}, {"target", Json(target)}, {"env", Json(wanted.env.value_or(""))}}));
   auto found = shared_.secrets.values.find(wanted.id);
   if (found == shared_.secrets.values.end()) {
@@ -124,7 +128,7 @@ Result<void> StageBuild::prepare_secret(const RunMount& wanted, Mounts& mounts) 
 }
 
 Result<void> StageBuild::prepare_agent(const RunMount& wanted, Mounts& mounts) {
-  auto target = wanted.target.empty() ? std::string(kAgentSocket) : in_workdir(wanted.target);
+  auto target = wanted.target.empty() ? std::string(kAgentSocket) : place_of(wanted);
   mounts.description.push(Json::object({{"ssh", Json(wanted.id)}, {"target", Json(target)}}));
   auto found = shared_.secrets.agents.find(wanted.id);
   if (found == shared_.secrets.agents.end()) {
@@ -153,7 +157,7 @@ void StageBuild::prepare_docker(Mounts& mounts) {
 Result<void> StageBuild::prepare_mounts(const std::vector<RunMount>& wanted, const fs::path& scratch, Mounts& mounts) {
   prepare_docker(mounts);
   for (const auto& mount : wanted) {
-    auto target = in_workdir(mount.target);
+    auto target = place_of(mount);
     if (!mount.target.empty() && clean_path(target).empty()) return fail(Code::InvalidArgument, "--mount target={} is the root; expected a path below it", mount.target);
     switch (mount.type) {
       case RunMount::Type::Bind: TRY_VOID(prepare_bind(mount, scratch, mounts)); break;
@@ -184,7 +188,7 @@ Result<void> StageBuild::mount_private(const fs::path& scratch, Mounts& mounts) 
     std::ofstream(file, std::ios::binary) << value;
     if (::chmod(file.c_str(), wanted.mode.value_or(0400)) != 0 || ::chown(file.c_str(), wanted.uid, wanted.gid) != 0)
       return sys::fail_errno("prepare a secret");
-    mounts.binds.push_back({file, in_workdir(wanted.target), true});
+    mounts.binds.push_back({file, place_of(wanted), true});
   }
   if (docker) {
     fs::create_directory(directory / "docker");

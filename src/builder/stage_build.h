@@ -155,6 +155,7 @@ class StageBuild {
   Result<std::string> expanded(const std::string& word) const { return expand_word(word, lookup(), shared_.plan.escape); }
   Result<std::string> flag_value(const Instruction& instruction, std::string_view name) const;
   std::string in_workdir(const std::string& path) const;
+  std::string place_of(const RunMount& mount) const;  // its target as a clean path
   codec::Json inputs(std::string_view kind, bool alone = false) const;
   std::string slot_of(const Instruction& instruction) const;
   StepNote note_of(const Instruction& instruction) const;

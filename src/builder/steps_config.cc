@@ -1,6 +1,8 @@
 // Instructions that change the image's configuration and no file.
 #include <algorithm>
 #include <cctype>
+#include <cmath>
+#include <map>
 
 #include "base/strings.h"
 #include "builder/stage_build.h"
@@ -9,39 +11,56 @@ namespace watari::builder {
 
 namespace {
 
-// "30s", "1m30s", "500ms" (Go's durations), in seconds, rounded up so that 500ms does not become 0.
-Result<Seconds> duration(std::string_view text) {
+using Nanos = std::chrono::nanoseconds;
+
+// "30s", "1m30s", "1.5ms" and "0". Source: https://pkg.go.dev/time#ParseDuration
+Result<Nanos> duration(std::string_view text) {
+  static const std::map<std::string_view, double> kUnits{{"h", 3600e9}, {"m", 60e9}, {"s", 1e9}, {"ms", 1e6}, {"us", 1e3}, {"\u00b5s", 1e3}, {"\u03bcs", 1e3}, {"ns", 1}};
+  const auto wrong = fail(Code::InvalidArgument, "`{}` is no duration; expected for example 30s or 1m30s", text);
   double total = 0;
   auto rest = text;
+  if (text.empty() || text == "0") return Nanos(0);  // the default
   while (!rest.empty()) {
     auto end = rest.find_first_not_of("0123456789.");
-    if (end == 0 || end == std::string_view::npos) return fail(Code::InvalidArgument, "`{}` is no duration; expected for example 30s or 1m30s", text);
+    if (end == 0 || end == std::string_view::npos) return wrong;
     double value = std::strtod(std::string(rest.substr(0, end)).c_str(), nullptr);
     rest.remove_prefix(end);
     auto unit_end = std::min(rest.find_first_of("0123456789."), rest.size());
     auto unit = rest.substr(0, unit_end);
     rest.remove_prefix(unit_end);
-    if (unit == "h") total += value * 3600;
-    else if (unit == "m") total += value * 60;
-    else if (unit == "s") total += value;
-    else if (unit == "ms") total += value / 1000;
-    else return fail(Code::InvalidArgument, "`{}` is no duration; expected for example 30s or 1m30s", text);
+    auto found = kUnits.find(unit);
+    if (found == kUnits.end()) return wrong;
+    total += value * found->second;
   }
-  auto whole = static_cast<std::int64_t>(total);
-  return Seconds(whole + (static_cast<double>(whole) < total ? 1 : 0));
+  if (total > 9e18) return wrong;
+  if (total > 0 && total < 1e6) return fail(Code::InvalidArgument, "`{}` is too short; expected at least 1ms", text);
+  return Nanos(std::llround(total));
+}
+
+// A number but 0, or a name with or without SIG. Source: https://pkg.go.dev/github.com/moby/sys/signal#ParseSignal
+bool is_signal(std::string_view text) {
+  if (auto number = parse_number<int>(text)) return *number != 0;
+  static constexpr std::string_view kNames =
+      " ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX ";
+  auto name = upper(text);
+  if (name.starts_with("SIG")) name.erase(0, 3);
+  bool middle = name.starts_with("RTMIN+") || name.starts_with("RTMAX-");
+  auto distance = middle ? parse_number<int>(std::string_view(name).substr(6)) : std::nullopt;
+  if (middle) return distance && *distance >= 1 && *distance <= (name.starts_with("RTMIN") ? 15 : 14);
+  return !name.empty() && kNames.contains(" " + name + " ");
 }
 
 // "80", "80/udp", "8000-8002" as the entries of the configuration. Of "127.0.0.1:8080:80" the container's port counts, as in BuildKit.
 Result<std::vector<std::string>> ports(const std::string& text) {
   auto slash = text.find('/');
-  auto protocol = slash == std::string::npos ? "tcp" : to_lower(text.substr(slash + 1));
+  auto protocol = slash == std::string::npos || slash + 1 == text.size() ? "tcp" : to_lower(text.substr(slash + 1));
   auto numbers = text.substr(0, slash);
   if (auto colon = numbers.rfind(':'); colon != std::string::npos) numbers.erase(0, colon + 1);
   auto dash = numbers.find('-');
   auto first = parse_number<std::uint16_t>(numbers.substr(0, dash));
   auto last = dash == std::string::npos ? first : parse_number<std::uint16_t>(numbers.substr(dash + 1));
   bool known = protocol == "tcp" || protocol == "udp" || protocol == "sctp";
-  if (!first || !last || *first == 0 || *first > *last || !known)
+  if (!first || !last || *first > *last || !known)
     return fail(Code::InvalidArgument, "`{}` is no port; expected for example 80, 53/udp or 8000-8010", text);
   std::vector<std::string> all;
   for (int port = *first; port <= *last; ++port) all.push_back(std::to_string(port) + "/" + protocol);
@@ -118,7 +137,7 @@ Result<void> StageBuild::volume(const Instruction& instruction) {
 
 Result<void> StageBuild::health_check(const Instruction& instruction) {
   auto& config = state_.config;
-  config.health_interval = config.health_timeout = config.health_start_period = config.health_start_interval = Seconds{0};
+  config.health_interval = config.health_timeout = config.health_start_period = config.health_start_interval = Nanos{0};
   config.health_retries = 0;
   if (to_lower(instruction.words[0]) == "none") {
     config.health_test = {"NONE"};
@@ -136,6 +155,7 @@ Result<void> StageBuild::health_check(const Instruction& instruction) {
     }
   }
   TRY(auto command, parse_instruction("CMD " + std::string(trim(std::string_view(instruction.text).substr(3))), shared_.plan.file));
+  if (command.words.empty()) return fail(Code::InvalidArgument, "HEALTHCHECK CMD has no command");
   config.health_test = {command.exec_form ? "CMD" : "CMD-SHELL"};
   if (command.exec_form) std::ranges::copy(command.words, std::back_inserter(config.health_test));
   else config.health_test.push_back(command.text);
@@ -144,7 +164,8 @@ Result<void> StageBuild::health_check(const Instruction& instruction) {
 
 Result<void> StageBuild::one_word(const Instruction& instruction) {
   TRY(auto word, expanded(instruction.words[0]));
-  if (word.empty()) return fail(Code::InvalidArgument, "`{}` is empty here", instruction.words[0]);
+  bool user = instruction.name == "USER";  // an empty one is the base's default: root
+  if (!user && !is_signal(word)) return fail(Code::InvalidArgument, "`{}` is no signal; expected for example SIGTERM or 15", word);
   (instruction.name == "USER" ? state_.config.user : state_.config.stop_signal) = word;
   return config_step(instruction);
 }

@@ -35,7 +35,7 @@ Result<void> StageBuild::workdir(const Instruction& instruction) {
 
 namespace {
 
-bool is_on(const Flag* flag) { return flag && flag->value != "false"; }
+bool is_on(const Flag* flag) { return flag && to_lower(flag->value) != "false"; }
 
 // Whether the file is a tar, maybe compressed. Source: POSIX pax, "ustar" at offset 257.
 Result<bool> is_tar(const fs::path& path) {
@@ -121,7 +121,6 @@ Result<void> StageBuild::find_copy_sources(const Instruction& instruction, std::
                                            const fs::path& root, CopyPlan& plan) {
   std::size_t heredoc = 0;
   bool add = instruction.name == "ADD";
-  bool remote_only = instruction.flag("checksum") || instruction.flag("keep-git-dir");
   for (const auto& word : words) {
     if (!instruction.exec_form && word.starts_with("<<") && heredoc < instruction.heredocs.size()) {
       TRY_VOID(add_document(instruction.heredocs[heredoc++], scratch, plan));
@@ -135,7 +134,7 @@ Result<void> StageBuild::find_copy_sources(const Instruction& instruction, std::
       TRY_VOID(add_remote(instruction, pattern, scratch, plan));
       continue;
     }
-    if (remote_only) return fail(Code::InvalidArgument, "--checksum and --keep-git-dir belong to remote sources; `{}` is none", pattern);
+    if (instruction.flag("checksum")) return fail(Code::InvalidArgument, "--checksum belongs to remote sources; `{}` is none", pattern);
     auto found = is_on(instruction.flag("parents")) ? find_with_parents(root, pattern) : find_sources(root, {pattern});
     if (!found) return fail(found.error());
     for (auto& source : *found) {
@@ -187,13 +186,12 @@ Result<std::optional<Owner>> StageBuild::linked_owner(const Instruction& instruc
 
 namespace {
 
-// The patterns of all --exclude flags.
-Result<codec::IgnoreRules> excluded(const Instruction& instruction, const std::function<Result<std::string>(const std::string&)>& expand) {
+// The patterns of all --exclude flags; variables in them are not replaced.
+Result<codec::IgnoreRules> excluded(const Instruction& instruction) {
   std::string text;
   for (const auto& flag : instruction.flags) {
-    if (flag.name != "exclude") continue;
-    TRY(auto pattern, expand(flag.value));
-    text += pattern + "\n";
+    bool below = !flag.value.starts_with('/') && !flag.value.starts_with("..");  // nothing else can match
+    if (flag.name == "exclude" && below) text += flag.value + "\n";
   }
   return codec::IgnoreRules::parse(text, "--exclude");
 }
@@ -222,7 +220,7 @@ Result<void> StageBuild::copy(const Instruction& instruction) {
   const Flag* from = instruction.flag("from");
   TRY(auto root, origin_root(from ? from->value : "", views));
   CopyPlan plan;
-  TRY(plan.exclude, excluded(instruction, [this](const std::string& word) { return expanded(word); }));
+  TRY(plan.exclude, excluded(instruction));
   TRY_VOID(find_copy_sources(instruction, words, scratch, root, plan));
   bool keep_owners = from && !instruction.flag("chown");
   auto described = plan.sources;

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 using codec::Json;
 
 namespace {
-constexpr std::string_view kScript = "/dev/.build-script";
+constexpr std::string_view kScripts = "/dev/pipes/";  // as with BuildKit: a script may ask for its name
 }  // namespace
 
 Variables StageBuild::run_environment(bool for_key) const {
@@ -36,8 +36,9 @@ std::vector<std::string> StageBuild::run_argv(const Instruction& instruction, co
     auto script = scratch / "script";
     std::ofstream(script, std::ios::binary) << instruction.heredocs[0].content;
     fs::permissions(script, fs::perms(0755));
-    binds.push_back({script, std::string(kScript), true});
-    return {std::string(kScript)};
+    auto place = std::string(kScripts) + fs::path(instruction.heredocs[0].name).filename().string();
+    binds.push_back({script, place, true});
+    return {place};
   }
   auto text = lone ? instruction.heredocs[0].content : instruction.text;
   if (!lone)
@@ -78,13 +79,13 @@ Result<void> StageBuild::run_in(const fs::path& root, SandboxOptions& options, c
 }
 
 Result<void> StageBuild::run_command(const Instruction& instruction) {
-  TRY(auto network, flag_value(instruction, "network"));
-  if (network.empty()) network = "default";
+  const Flag* wanted_network = instruction.flag("network");
+  auto network = wanted_network ? wanted_network->value : "default";
   if (network != "default" && network != "host" && network != "none")
     return fail(Code::InvalidArgument, "--network={} is not known; expected default, host or none", network);
-  TRY(auto security, flag_value(instruction, "security"));
-  if (!security.empty() && security != "sandbox")
-    return fail(Code::InvalidArgument, "--security={} is not supported: steps run without privileges; expected sandbox", security);
+  const Flag* security = instruction.flag("security");
+  if (security && security->value != "sandbox")
+    return fail(Code::InvalidArgument, "--security={} is not supported: steps run without privileges; expected sandbox", security->value);
   auto scratch = new_scratch();
   RemoveAtEnd remove{scratch};
   Mounts mounts;

@@ -156,7 +156,10 @@ void print_warnings(const Json& report, const std::string& file) {
 
 // --check: nothing is built. Fails when there is something to say, as `docker build --check` does.
 Result<void> check(Client& client, const ImageBuild& request, const Options& options) {
-  TRY(auto report, build_image(client, request, [](const Json&) {}));
+  Json report;
+  auto ended = build_image(client, request, [&](const Json& each) { report = each; });
+  if (!ended && !options.json) print_warnings(report, request.dockerfile);
+  if (!ended) return fail(ended.error());
   if (options.json) fmt::print("{}\n", report["warnings"].is_array() ? report["warnings"].pretty() : "[]");
   else print_warnings(report, request.dockerfile);
   auto count = report["warnings"].as_array().size();
@@ -170,7 +173,16 @@ Result<void> build(const Options& options) {
   TRY(auto client, options.connect());
   if (options.check) return check(client, request, options);
   auto progress = options.quiet || options.json ? OnProgress([](const Json&) {}) : show_progress();
-  TRY(auto report, build_image(client, request, progress));
+  Json warnings;
+  auto ended = build_image(client, request, [&](const Json& each) {
+    progress(each);
+    if (warnings.is_null()) warnings = each["warnings"];
+  });
+  if (!ended) {
+    if (!options.quiet && !options.json) print_warnings(Json::object({{"warnings", warnings}}), request.dockerfile);
+    return fail(ended.error());
+  }
+  auto report = std::move(*ended);
   if (options.json) {
     report.set("logLines", Json());
     fmt::print("{}\n", report.pretty());

@@ -8,4 +8,7 @@ namespace watari::codec {
 // than its length times the text's.
 bool matches_pattern(std::string_view pattern, std::string_view text, bool path);
 
+// Whether a [ has no ] behind it: no pattern.
+bool has_open_set(std::string_view pattern);
+
 }  // namespace watari::codec

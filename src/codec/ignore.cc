@@ -68,16 +68,15 @@ Result<IgnoreRules> IgnoreRules::parse(std::string_view text, const std::string&
     Rule rule;
     rule.negated = line.starts_with('!');
     if (rule.negated) line = trim(line.substr(1));
+    if (line.empty()) return fail(Code::InvalidArgument, "{}:{}: `!` brings back nothing; expected a pattern behind it", file, number);
+    if (has_open_set(line)) return fail(Code::InvalidArgument, "{}:{}: `{}` has a [ without its ]; write \\[ for the character", file, number, line);
+    bool outside = false;
     for (auto& part : parts_of(line)) {
-      if (part != "..") {
-        rule.parts.push_back(std::move(part));
-      } else if (rule.parts.empty()) {
-        return fail(Code::InvalidArgument, "{}:{}: `{}` leads out of the build context; write patterns relative to it", file, number, line);
-      } else {
-        rule.parts.pop_back();
-      }
+      if (part != "..") rule.parts.push_back(std::move(part));
+      else if (rule.parts.empty()) outside = true;
+      else rule.parts.pop_back();
     }
-    if (!rule.parts.empty()) rules.rules_.push_back(std::move(rule));
+    if (!outside && !rule.parts.empty()) rules.rules_.push_back(std::move(rule));
   }
   return rules;
 }

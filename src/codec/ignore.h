@@ -11,8 +11,8 @@ namespace watari::codec {
 
 class IgnoreRules {
  public:
-  // One pattern a line; # comments; "!" brings back; "**" matches any number of directories. The last matching rule decides.
-  // InvalidArgument names the line of a pattern that leads out of the context.
+  // One pattern a line; # comments; "!" brings back; "**" matches any number of directories. The last matching rule decides. What leads
+  // out of the context matches nothing. InvalidArgument names the line of a pattern that is none.
   static Result<IgnoreRules> parse(std::string_view text, const std::string& file = ".dockerignore");
 
   // `path` relative to the context, without a leading slash. A file below an ignored directory is ignored.

@@ -33,12 +33,12 @@ struct ImageConfig {
   std::vector<std::string> volumes;
   std::map<std::string, std::string> labels;
   std::vector<std::string> health_test;  // NONE | CMD … | CMD-SHELL …
-  Seconds health_interval{0}, health_timeout{0}, health_start_period{0}, health_start_interval{0};
+  std::chrono::nanoseconds health_interval{0}, health_timeout{0}, health_start_period{0}, health_start_interval{0};
   int health_retries = 0;
   std::vector<std::string> shell;
   std::vector<std::string> on_build;
   WATARI_FIELDS(ImageConfig, user, working_dir, stop_signal, env, entrypoint, cmd, exposed_ports, volumes, labels, health_test,
-                health_interval, health_timeout, health_start_period, health_retries, shell, on_build)
+                health_interval, health_timeout, health_start_period, health_start_interval, health_retries, shell, on_build)
 };
 
 struct Layer {

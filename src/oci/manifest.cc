@@ -99,11 +99,7 @@ std::vector<std::string> keys(const Json& json) {
   return out;
 }
 
-// Docker writes nanoseconds; anything above zero is at least a second here.
-Seconds from_nanoseconds(const Json& json) {
-  const auto value = std::chrono::nanoseconds(json.as_int());
-  return std::chrono::ceil<Seconds>(value);
-}
+std::chrono::nanoseconds from_nanoseconds(const Json& json) { return std::chrono::nanoseconds(json.as_int()); }
 
 Json string_list(const std::vector<std::string>& list) {
   Json out = Json::array();
@@ -120,8 +116,8 @@ Json key_set(const std::vector<std::string>& names) {
 Json health_json(const ImageConfig& config) {
   Json out = Json::object();
   out.set("Test", string_list(config.health_test));
-  const auto add = [&](std::string_view name, Seconds value) {
-    if (value > Seconds(0)) out.set(name, Json(std::int64_t{std::chrono::nanoseconds(value).count()}));
+  const auto add = [&](std::string_view name, std::chrono::nanoseconds value) {
+    if (value.count() > 0) out.set(name, Json(std::int64_t{value.count()}));
   };
   add("Interval", config.health_interval);
   add("Timeout", config.health_timeout);

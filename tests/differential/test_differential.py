@@ -15,7 +15,7 @@ from builders import Buildah, Watari  # noqa: E402
 
 EVERYTHING = os.environ.get("WATARI_DIFFERENTIAL") == "all"
 ALL = cases.all_cases()
-RECORDED = ALL if EVERYTHING else ALL[::4]
+RECORDED = ALL if EVERYTHING else ALL[::8]
 WITH_BUILDAH = [case for case in ALL if not case.newer][:: 1 if EVERYTHING else 48]
 
 

@@ -75,7 +75,7 @@ def read(layout):
     if "manifests" in manifest:
         manifest = json.loads(blob(layout, manifest["manifests"][0]["digest"]))
     tree = {}
-    for layer in manifest["layers"]:
+    for layer in manifest["layers"] or []:  # BuildKit: null
         apply(tree, blob(layout, layer["digest"]))
     document = json.loads(blob(layout, manifest["config"]["digest"]))
     config = {key: value for key, value in document.get("config", {}).items() if value not in (None, "", [], {}, False)}

@@ -87,7 +87,7 @@ def test_a_wrong_dockerfile_names_file_line_and_what_was_expected(server, tmp_pa
     (tmp_path / "build.Dockerfile").write_text("FROM busybox\nCOPPY a b\n")
     done = server.watari("build", "-f", "build.Dockerfile", tmp_path, check=False)
     assert done.returncode == 1
-    assert "build.Dockerfile:2: unknown instruction COPPY; expected one of FROM, ARG" in done.stderr
+    assert "build.Dockerfile:2: unknown instruction COPPY (did you mean COPY?); expected one of FROM, ARG" in done.stderr
     missing = server.watari("build", "-f", "nothing", tmp_path, check=False)
     assert "no nothing in" in missing.stderr
 

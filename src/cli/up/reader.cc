@@ -1,8 +1,8 @@
 #include "cli/up/reader.h"
 
 #include <algorithm>
-#include <numeric>
 
+#include "base/nearest.h"
 #include "base/strings.h"
 
 namespace watari::cli::up {
@@ -20,29 +20,13 @@ const char* kind_of(const codec::Yaml& at) {
   return "nothing";
 }
 
-// Levenshtein's.
-std::size_t distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    auto diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      auto above = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
   std::string best;
   auto least = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const auto& candidate : candidates) {
-    auto d = distance(word, candidate);
+    auto d = edits_between(word, candidate);
     bool related = word.size() > 3 && (candidate.starts_with(word) || word.starts_with(candidate));
     if (related) d = std::min<std::size_t>(d, 2);
     if (d < least) best = candidate, least = d;

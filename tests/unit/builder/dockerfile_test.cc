@@ -102,7 +102,7 @@ TEST(Dockerfile, ReadsPairsInBothForms) {
 
 TEST(Dockerfile, RefusesWithPlaceLineAndWhatWasExpected) {
   auto message = refused("FROM a\n\nRUNN make");
-  EXPECT_THAT(message, HasSubstr("Dockerfile:3: unknown instruction RUNN; expected one of FROM, ARG"));
+  EXPECT_THAT(message, HasSubstr("Dockerfile:3: unknown instruction RUNN (did you mean RUN?); expected one of FROM, ARG"));
   EXPECT_THAT(message, HasSubstr("3 | RUNN make"));
   EXPECT_THAT(refused("RUN x"), HasSubstr("RUN before the first FROM; expected FROM or ARG"));
   EXPECT_THAT(refused(""), HasSubstr("no FROM"));
@@ -111,7 +111,11 @@ TEST(Dockerfile, RefusesWithPlaceLineAndWhatWasExpected) {
   EXPECT_THAT(refused("FROM a AS 1x"), HasSubstr("no stage name"));
   EXPECT_THAT(refused("# check=skpi=all\nFROM a"), HasSubstr("Dockerfile:1: check: `skpi=all` is not known; expected skip=Rule"));
   EXPECT_THAT(refused("FROM a\nCOPY x"), HasSubstr("too few arguments; expected COPY"));
-  EXPECT_THAT(refused("FROM a\nCOPY --form=b x y"), HasSubstr("unknown flag --form"));
+  EXPECT_THAT(refused("FROM a\nCOPY --form=b x y"), HasSubstr("unknown flag --form (did you mean --from?)"));
+  EXPECT_THAT(refused("FROM a\nCOPY --link=maybe x y"), HasSubstr("--link=maybe is neither true nor false"));
+  EXPECT_THAT(refused("FROM a\nCOPY --exclude x y"), HasSubstr("--exclude has no value"));
+  EXPECT_THAT(refused("FROM a\nCOPY --chown=1 --chown=2 x y"), HasSubstr("--chown is given twice"));
+  EXPECT_THAT(refused("FROM a\nCMD [\"a\", 1]"), HasSubstr("takes strings only"));
   EXPECT_THAT(refused("FROM a\nSHELL sh -c"), HasSubstr("not a JSON array"));
   EXPECT_THAT(refused("FROM a\nENV A"), HasSubstr("no value"));
   EXPECT_THAT(refused("FROM a\nENV A=1 b"), HasSubstr("`b` has no value"));
@@ -130,6 +134,15 @@ TEST(Dockerfile, RecognisesEveryInstruction) {
 
 TEST(Dockerfile, SurvivesWindowsLineEndsAndAByteOrderMark) {
   EXPECT_EQ(parsed("\xEF\xBB\xBF" "FROM a\r\nRUN x \\\r\n y\r\n").stages[0].instructions[0].text, "x  y");
+  auto copy = first("COPY <<E /f\r\nline\r\nE\r\nRUN x\r\n");
+  ASSERT_EQ(copy.heredocs.size(), 1u);
+  EXPECT_EQ(copy.heredocs[0].content, "line\r\n") << "BuildKit keeps them there";
+}
+
+TEST(Dockerfile, TakesQuotesFromFlagsAndEndsThemAtTwoDashes) {
+  auto run = first("RUN --mount=\"type=tmpfs,target=/a b\" -- --not-a-flag");
+  EXPECT_EQ(run.flag("mount")->value, "type=tmpfs,target=/a b");
+  EXPECT_EQ(run.text, "--not-a-flag");
 }
 
 }  // namespace

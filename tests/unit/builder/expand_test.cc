@@ -57,6 +57,18 @@ TEST(Expand, RemovesPrefixesAndSuffixesAndReplaces) {
   EXPECT_EQ(expanded("${p/\\//:} ${p//\\//:} ${x/a/}"), ":usr/local/bin :usr:local:bin vlue");
 }
 
+TEST(Expand, CountsCharactersNotBytes) {
+  auto name = [](auto&) { return std::optional<std::string>("h\u00e9llo"); };
+  EXPECT_EQ(expand_word("${x#h?}", name, '\\'), "llo");
+  EXPECT_EQ(expand_word("${x%%?llo}", name, '\\'), "h");
+  EXPECT_EQ(expand_word("${x//?/-}", name, '\\'), "-----");
+  EXPECT_TRUE(matches_pattern("[\u00e0-\u00ff]x[^\u00e9]", "\u00e9x\u00ea", true));
+}
+
+TEST(Expand, TakesAnEmptyPatternForThePlacesBetweenCharacters) {
+  EXPECT_EQ(expanded("${file///-}"), "-a-.-t-a-r-.-g-z-");
+}
+
 TEST(Expand, SaysWhatIsWrong) {
   EXPECT_EQ(expanded("${x"), "error: ${ has no closing } in `${x`");
   EXPECT_EQ(expanded("${}"), "error: expected a variable name after ${ in `${}`");

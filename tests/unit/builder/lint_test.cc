@@ -55,20 +55,35 @@ TEST(Lint, LooksAtInstructions) {
                           "MultipleInstructionsDisallowed:6 Multiple CMD instructions should not be used in the same stage because only the last one will be used",
                           "ExposeInvalidFormat:8 EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80'",
                           "ExposeProtoCasing:8 Defined protocol '80/TCP' in EXPOSE instruction should be lowercase",
-                          "UndefinedVar:9 Usage of undefined variable '$missing'", "NoEmptyContinuation:10 Empty continuation line"));
+                          "UndefinedVar:9 Usage of undefined variable '$missing'", "NoEmptyContinuation:12 Empty continuation line"));
 }
 
 TEST(Lint, KnowsWhatTheIgnoreFileLeavesOut) {
-  EXPECT_THAT(warnings("FROM a\nCOPY ./secret/x y /\n", "secret\n"),
-              ElementsAre("CopyIgnoredFile:2 Attempting to Copy file \"secret/x\" that is excluded by .dockerignore"));
-  EXPECT_THAT(warnings("FROM a\nCOPY secret/x /\n", "secret\n!secret/x\n"), IsEmpty());
+  EXPECT_THAT(warnings("# check=experimental=CopyIgnoredFile\nFROM a\nCOPY ./secret/x y /\n", "secret\n"),
+              ElementsAre("CopyIgnoredFile:3 Attempting to Copy file \"secret/x\" that is excluded by .dockerignore"));
+  EXPECT_THAT(warnings("# check=experimental=all\nFROM a\nCOPY secret/x /\n", "secret\n!secret/x\n"), IsEmpty());
+  EXPECT_THAT(warnings("FROM a\nCOPY secret/x /\n", "secret\n"), IsEmpty()) << "a rule on trial that was not asked for";
+}
+
+TEST(Lint, AsksForOneDescriptionOfSeveralArguments) {
+  EXPECT_THAT(warnings("# check=experimental=all\nFROM a\n# c is one of them\nARG b=1 c=2\n# neither\nARG d e\n"),
+              ElementsAre("InvalidDefinitionDescription:6 Comment for ARG should follow the format: `# <arg_key> <description>`"));
+}
+
+TEST(Lint, RemembersWhatTheStagesBelowHaveSet) {
+  EXPECT_THAT(warnings("FROM a AS b\nSHELL [\"/bin/sh\", \"-c\"]\nWORKDIR /x\nARG V\nFROM b\nWORKDIR y\nCMD z $W\nENV W=$V\nARG X=1 Y=$X\n"), IsEmpty());
+}
+
+TEST(Lint, DoesNotSkipRulesOnTrial) {
+  EXPECT_EQ(warnings("# check=skip=all;experimental=all\nFROM a\n# nonsense\nARG b\nCMD x\n").size(), 1u);
+  EXPECT_THAT(warnings("# check=error=1;skip=all\nFROM a\nCMD x\n"), IsEmpty());
 }
 
 TEST(Lint, SkipsWhatTheDirectiveNames) {
   EXPECT_THAT(warnings("# check=skip=StageNameCasing\nFROM a AS B\nCMD x\n").size(), 1u);
   EXPECT_THAT(warnings("# check=skip=all\nFROM a AS B\nCMD x\n"), IsEmpty());
   EXPECT_THAT(warnings("# check=experimental=all\n# nonsense\nFROM a AS b\n"),
-              ElementsAre("InvalidDefinitionDescription:3 Comment for build stage should follow the format: `# b <description>`"));
+              ElementsAre("InvalidDefinitionDescription:3 Comment for FROM should follow the format: `# b <description>`"));
 }
 
 }  // namespace

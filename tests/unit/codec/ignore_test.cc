@@ -38,10 +38,18 @@ TEST(Ignore, LetsTheLastRuleDecide) {
   EXPECT_TRUE(r.skips_directory("app/tmp") == true);
 }
 
-TEST(Ignore, RefusesPatternsThatLeadOut) {
-  auto wrong = IgnoreRules::parse("a\n../b\n");
+TEST(Ignore, PassesOverPatternsThatLeadOut) {
+  auto r = rules("a\n../b\nc/../../d\n");
+  EXPECT_TRUE(r.ignores("a"));
+  EXPECT_FALSE(r.ignores("b"));
+  EXPECT_FALSE(r.ignores("d"));
+}
+
+TEST(Ignore, RefusesWhatIsNoPattern) {
+  EXPECT_FALSE(IgnoreRules::parse("!\n"));
+  auto wrong = IgnoreRules::parse("a\n[b\n");
   ASSERT_FALSE(wrong);
-  EXPECT_EQ(wrong.error().message, ".dockerignore:2: `../b` leads out of the build context; write patterns relative to it");
+  EXPECT_EQ(wrong.error().message, ".dockerignore:2: `[b` has a [ without its ]; write \\[ for the character");
 }
 
 }  // namespace
