@@ -2,7 +2,11 @@
 // Source: https://github.com/opencontainers/runtime-spec/blob/main/config.md
 #include "builder/bundle.h"
 
+#include <mutex>
+#include <optional>
+
 #include "oci/seccomp.h"
+#include "oci/seccomp_filter.h"
 
 namespace watari::builder {
 
@@ -61,11 +65,22 @@ Json process(const SandboxOptions& options, const std::vector<std::string>& capa
   });
 }
 
+// Read once; a failure is tried again.
+Result<Json> default_seccomp() {
+  static std::mutex mutex;
+  static std::optional<Json> known;
+  std::lock_guard lock(mutex);
+  if (!known) {
+    TRY(known, oci::load_seccomp(oci::default_capabilities()));
+  }
+  return *known;
+}
+
 }  // namespace
 
 Result<Json> make_bundle(const SandboxOptions& options) {
   const auto& capabilities = oci::default_capabilities();
-  TRY(auto seccomp, oci::load_seccomp(capabilities));
+  TRY(auto seccomp, default_seccomp());
   auto namespaces = Json::array();
   for (const char* type : {"pid", "ipc", "uts", "mount"}) namespaces.push(Json::object({{"type", type}}));
   if (!options.network) namespaces.push(Json::object({{"type", "network"}}));
@@ -73,6 +88,7 @@ Result<Json> make_bundle(const SandboxOptions& options) {
       {"ociVersion", "1.0.2"},
       {"root", Json::object({{"path", options.root.string()}})},
       {"hostname", "build"},
+      {"annotations", oci::seccomp_annotations(seccomp)},
       {"process", process(options, capabilities)},
       {"mounts", mounts(options)},
       {"linux", Json::object({

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "oci/seccomp_filter.h"
 
 namespace watari::runtime {
 namespace {
@@ -225,13 +226,15 @@ int signal_number(const std::string& name) {
 
 Result<Json> make_config(const BundleInput& input) {
   TRY(auto run, process(input));
+  auto confinement = linux_section(input);
   return Json::object({
       {"ociVersion", "1.0.2"},
+      {"annotations", oci::seccomp_annotations(confinement["seccomp"])},
       {"process", std::move(run)},
       {"root", Json::object({{"path", input.rootfs}, {"readonly", input.definition.read_only_root}})},
       {"hostname", input.hostname},
       {"mounts", mounts(input)},
-      {"linux", linux_section(input)},
+      {"linux", std::move(confinement)},
   });
 }
 
