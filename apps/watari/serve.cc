@@ -242,12 +242,13 @@ class Host {
     if (!written) log::error("access log {}: {}", group, written.error().message);
   }
 
-  // The network namespace to call a hook from; null for the host's. On the loop.
-  std::shared_ptr<sys::Fd> hook_namespace(const control::HookCall& call) {
-    auto vpc = control::vpc_to_call_from(control_->state(), call);
-    if (!vpc) return nullptr;
+  // The network namespace to call a hook from; null for the host's. In it, names are addresses. On the loop.
+  std::shared_ptr<sys::Fd> hook_namespace(control::HookCall& call) {
+    auto place = control::place_inside(control_->state(), call);
+    if (!place) return nullptr;
+    call.url = place->url;
     auto open = [&]() -> Result<sys::Fd> {
-      TRY(auto name, engine_->vpc_namespace(vpc->id, vpc->cidr));
+      TRY(auto name, engine_->vpc_namespace(place->vpc.id, place->vpc.cidr));
       return sys::open_netns(name);
     };
     auto space = open();

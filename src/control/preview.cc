@@ -54,7 +54,8 @@ void add_hooks(std::vector<Step>& out, const model::Service& service, const std:
 
 std::vector<Step> steps_of(Control& control, const Proposal& proposal) {
   const auto& service = proposal.service;
-  const auto& configuration = service.configuration;
+  // A deployment group has its own waits.
+  const auto configuration = service.controller == "CODE_DEPLOY" ? service.configuration : deployment_configuration(service);
   std::vector<Step> out;
   auto time_scale = time_scale_of(control, service);
   auto scaled = [&](Seconds wait) {
@@ -78,6 +79,8 @@ std::vector<Step> steps_of(Control& control, const Proposal& proposal) {
     auto shifts = static_cast<int>(std::ceil(100 / configuration.linear_step_percent)) - 1;
     out.push_back({fmt::format("{} shifts of {} % of the traffic", shifts + 1, configuration.linear_step_percent), scaled(configuration.linear_step_bake_time * shifts)});
   }
+  if (configuration.strategy == model::Strategy::Rolling && configuration.alarms.enable && configuration.bake_time > Seconds(0))
+    out.push_back({"alarms are watched before it is done", scaled(configuration.bake_time)});
   if (configuration.strategy != model::Strategy::Rolling && configuration.bake_time > Seconds(0))
     out.push_back({"both revisions kept for a quick way back", scaled(configuration.bake_time)});
   if (auto drain = drain_time(control.state(), service); drain > Seconds(0))

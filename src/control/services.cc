@@ -68,12 +68,10 @@ model::Deployment new_deployment(const State& state, const model::Service& servi
   deployment.service = service.name;
   deployment.target = service.target;
   deployment.source = service.completed;
-  deployment.configuration = service.configuration;
+  deployment.configuration = deployment_configuration(service);
   deployment.failure_threshold = plan::failure_threshold(service.configuration, service.desired_count);
   deployment.timeout = duration(tag_of(service, "watari:timeout")).value_or(Seconds(1800));
   if (deployment.timeout.count() == 0) deployment.timeout = Seconds(1800);
-  // The API counts whole minutes.
-  if (auto bake = duration(tag_of(service, "watari:bakeTime"))) deployment.configuration.bake_time = *bake;
   deployment.verdict.enabled = tag_of(service, "watari:verdict") != "off";
   deployment.created_at = deployment.updated_at = deployment.stage_since = now;
   return deployment;
@@ -151,6 +149,12 @@ Result<model::Service> active_service(const State& state, const std::string& key
 }
 
 }  // namespace
+
+model::DeploymentConfiguration deployment_configuration(const model::Service& service) {
+  auto out = service.configuration;
+  if (auto bake = duration(tag_of(service, "watari:bakeTime"))) out.bake_time = *bake;
+  return out;
+}
 
 std::string new_deployment_id() { return "ecs-svc/" + digits(19); }
 std::string new_revision_id() { return digits(19); }

@@ -147,6 +147,10 @@ def test_green_is_tried_at_the_test_listener_before_it_has_production_traffic(se
         hook = until(lambda: paused(ecs, "tried"))[0]
         assert requests.get(test_url, timeout=5).text == version + "\n"
         assert requests.get(balanced.url, timeout=5).text == "v1\n"
+        shown = newest(ecs, "tried")
+        weights = [(one["requestedTestTrafficWeight"], one["requestedProductionTrafficWeight"])
+                   for one in (shown["targetServiceRevision"], *shown["sourceServiceRevisions"])]
+        assert weights == [(100, 0), (0, 100)]
         ecs.continue_service_deployment(serviceDeploymentArn=newest(ecs, "tried")["serviceDeploymentArn"], hookId=hook["hookId"], action=action)
         assert wait_for_deployment(ecs, "tried")["status"] == ("SUCCESSFUL" if action == "CONTINUE" else "ROLLBACK_SUCCESSFUL")
         served = "v3\n" if action == "CONTINUE" else "v1\n"
@@ -399,18 +403,28 @@ def test_a_test_rule_may_stand_beside_the_production_rule(server, ecs, network):
     remove(ecs, "beside")
 
 
+SUCCEEDS = ("#!/bin/sh\\necho Content-type: application/json\\necho\\necho {\\\\\"hookStatus\\\\\": \\\\\"SUCCEEDED\\\\\"}\\n"
+            "echo asked >> /tmp/www/asked\\n")
+HOOK = f"mkdir -p /tmp/www/cgi-bin && printf '{SUCCEEDS}' > /tmp/www/cgi-bin/hook && chmod +x /tmp/www/cgi-bin/hook && " + web("0")
+
+
 def test_a_hook_may_live_in_the_vpc(server, ecs, network):
-    """At an address that only the VPC knows: it is called from there."""
-    script = "#!/bin/sh\\necho Content-type: application/json\\necho\\necho {\\\\\"hookStatus\\\\\": \\\\\"SUCCEEDED\\\\\"}\\necho asked >> /tmp/www/asked\\n"
-    serve = f"mkdir -p /tmp/www/cgi-bin && printf '{script}' > /tmp/www/cgi-bin/hook && chmod +x /tmp/www/cgi-bin/hook && " + web("0")
-    task = ecs.run_task(taskDefinition=register(ecs, "inside", serve, **PORTS), networkConfiguration=network)["tasks"][0]["taskArn"]
+    """At an address that only the VPC knows, or a name that only its tasks know: it is called from there."""
+    task = ecs.run_task(taskDefinition=register(ecs, "inside", HOOK, **PORTS), networkConfiguration=network)["tasks"][0]["taskArn"]
     wait(ecs, "tasks_running", tasks=[task])
     details = ecs.describe_tasks(tasks=[task])["tasks"][0]["attachments"][0]["details"]
     address = next(one["value"] for one in details if one["name"] == "privateIPv4Address")
+    named = register(ecs, "checker", HOOK, portMappings=[{"containerPort": 8080, "name": "http"}])
+    ecs.create_service(serviceName="checker", taskDefinition=named, desiredCount=1, networkConfiguration=network, serviceConnectConfiguration={
+        "enabled": True, "namespace": "default", "services": [{"portName": "http", "clientAliases": [{"port": 8080, "dnsName": "checker"}]}]})
+    assert wait_for_deployment(ecs, "checker")["status"] == "SUCCESSFUL"
     balanced = blue_green(server, ecs, network, "within")
-    ecs.update_service(service="within", taskDefinition=register(ecs, "within", web("v2"), **PORTS),
-                       deploymentConfiguration=hooked("POST_SCALE_UP", f"http://{address}:8080/cgi-bin/hook"))
-    assert wait_for_deployment(ecs, "within")["status"] == "SUCCESSFUL"
-    assert requests.get(balanced.url, timeout=5).text == "v2\n"
+    for version, host in (("v2", address), ("v3", "checker")):
+        ecs.update_service(service="within", taskDefinition=register(ecs, "within", web(version), **PORTS),
+                           deploymentConfiguration=hooked("POST_SCALE_UP", f"http://{host}:8080/cgi-bin/hook"))
+        assert wait_for_deployment(ecs, "within")["status"] == "SUCCESSFUL"
+        assert requests.get(balanced.url, timeout=5).text == version + "\n"
+    assert server.watari("exec", "checker", "cat", "/tmp/www/asked").stdout == "asked\n"
     remove(ecs, "within")
+    remove(ecs, "checker")
     ecs.stop_task(task=task)

@@ -1,5 +1,6 @@
 """ECS with containers that run: tasks from start to stop, and what survives the daemon."""
 
+import concurrent.futures
 import os
 import pathlib
 import random
@@ -12,7 +13,7 @@ import requests
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from load import Load  # noqa: E402
-from services import Balanced, register, wait, wait_for_deployment, web  # noqa: E402
+from services import Balanced, register, until, wait, wait_for_deployment, web  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
 
@@ -115,6 +116,47 @@ def test_tasks_live_on_when_the_daemon_is_killed(server, network):
     assert sorted(ecs.list_tasks(serviceName="survivor")["taskArns"]) == before
     ecs.delete_service(service="survivor", force=True)
     wait(ecs, "services_inactive", services=["survivor"])
+
+
+def slow(version):
+    """/cgi-bin/slow answers its first half at once, and the second when somebody makes /tmp/go."""
+    script = "#!/bin/sh\\necho\\necho begun\\ntouch /tmp/begun\\nwhile [ ! -e /tmp/go ]; do sleep 0.1; done\\necho whole\\n"
+    return f"mkdir -p /tmp/www/cgi-bin && printf '{script}' > /tmp/www/cgi-bin/slow && chmod +x /tmp/www/cgi-bin/slow && " + web(version)
+
+
+@pytest.mark.parametrize("delay", [300, 1])
+def test_a_request_in_flight_is_answered_whole_within_the_deregistration_delay_and_cut_after_it(server, ecs, network, delay):
+    name = f"slow-{delay}"
+    balanced = Balanced(server, name)
+    balanced.elb.modify_target_group_attributes(
+        TargetGroupArn=balanced.groups[0], Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": str(delay)}])
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, slow("v1"), portMappings=[{"containerPort": 8080}]), desiredCount=1,
+                       networkConfiguration=network, loadBalancers=balanced.load_balancers(False))
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    old = ecs.list_tasks(serviceName=name)["taskArns"][0]
+
+    def inside(*command):
+        return server.watari("exec", old.split("/")[-1], *command, check=False).returncode == 0
+
+    def draining():
+        targets = balanced.elb.describe_target_health(TargetGroupArn=balanced.groups[0])["TargetHealthDescriptions"]
+        return [one for one in targets if one["TargetHealth"]["State"] == "draining"]
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(requests.get, balanced.url + "cgi-bin/slow", timeout=60)
+        until(lambda: inside("test", "-e", "/tmp/begun"))
+        ecs.update_service(service=name, taskDefinition=register(ecs, name, slow("v2"), portMappings=[{"containerPort": 8080}]))
+        if delay == 300:
+            until(draining)
+            assert not asked.done() and requests.get(balanced.url, timeout=5).text == "v2\n"
+            assert inside("touch", "/tmp/go")
+            assert asked.result().text == "begun\nwhole\n"
+        else:  # nobody makes /tmp/go: an answer without a length ends where it is cut
+            assert asked.exception() or asked.result().text == "begun\n"
+    wait(ecs, "tasks_stopped", tasks=[old])
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL" and requests.get(balanced.url, timeout=5).text == "v2\n"
+    ecs.delete_service(service=name, force=True)
+    wait(ecs, "services_inactive", services=[name])
 
 
 @pytest.mark.parametrize("strategy", ["ROLLING", "BLUE_GREEN", "CANARY", "LINEAR"])

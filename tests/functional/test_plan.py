@@ -217,3 +217,14 @@ def test_task_sets_are_a_client_s_own_business(app):
     app.ecs.create_service(serviceName="plan-sets", desiredCount=1, deploymentController={"type": "EXTERNAL"})
     done = app.server.watari("deploy", "plan-sets", "--plan", "--json", "--task-definition", register(app), check=False)
     assert done.returncode == 1 and "made by another tool" in done.stderr
+
+
+def test_the_plan_counts_the_bake_time_that_a_tag_says(app):
+    service = app.ecs.describe_services(services=["plan"])["services"][0]["serviceArn"]
+    kept = "both revisions kept for a quick way back"
+    assert kept not in {step["name"] for step in plan(app, "--strategy", "BLUE_GREEN")["steps"]}
+    app.ecs.tag_resource(resourceArn=service, tags=[{"key": "watari:bakeTime", "value": "2m"}])
+    try:
+        assert {step["name"]: step["seconds"] for step in plan(app, "--strategy", "BLUE_GREEN")["steps"]}[kept] == 2  # a minute is a second here
+    finally:
+        app.ecs.untag_resource(resourceArn=service, tagKeys=["watari:bakeTime"])

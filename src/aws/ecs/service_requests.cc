@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "aws/ecs/service_shapes.h"
 #include "aws/error.h"
 #include "aws/namespaces.h"
 #include "control/control.h"
@@ -36,8 +37,15 @@ Result<void> check_target_group(const control::State& state, const std::string& 
   return error(kInvalid, "The specified target group does not exist: {}", arn);
 }
 
-Result<void> check_rule(const control::State& state, const std::string& arn, std::string_view member) {
-  if (arn.empty() || state.rules.has(arn)) return {};
+// The rule that a client names; of a network load balancer, whose listeners have none on AWS, by its listener.
+Result<std::string> find_rule(const control::State& state, const std::string& arn, std::string_view member) {
+  if (arn.empty() || state.rules.has(arn)) return arn;
+  std::string found;
+  if (state.listeners.has(arn))
+    state.rules.each("", [&](const std::string& key, const model::Rule& rule) {
+      if (rule.listener == arn && listener_of_network_rule(key)) found = key;
+    });
+  if (!found.empty()) return found;
   return error(kInvalid, "The {} does not exist: {}. Give the ARN of a listener rule (a listener's default rule has one, too).", member,
                arn);
 }
@@ -56,8 +64,8 @@ Result<model::ServiceLoadBalancer> balancer_from_wire(const control::State& stat
   if (in.advancedConfiguration) {
     const auto& advanced = *in.advancedConfiguration;
     out.alternate_target_group = advanced.alternateTargetGroupArn.value_or("");
-    out.production_listener_rule = advanced.productionListenerRule.value_or("");
-    out.test_listener_rule = advanced.testListenerRule.value_or("");
+    TRY(out.production_listener_rule, find_rule(state, advanced.productionListenerRule.value_or(""), "productionListenerRule"));
+    TRY(out.test_listener_rule, find_rule(state, advanced.testListenerRule.value_or(""), "testListenerRule"));
     out.role = advanced.roleArn.value_or("");
   }
   if (shifts && (out.alternate_target_group.empty() || out.production_listener_rule.empty()))
@@ -70,8 +78,6 @@ Result<model::ServiceLoadBalancer> balancer_from_wire(const control::State& stat
     if (out.alternate_target_group == out.target_group)
       return error(kInvalid, "alternateTargetGroupArn and targetGroupArn are the same: {}", out.target_group);
   }
-  TRY_VOID(check_rule(state, out.production_listener_rule, "productionListenerRule"));
-  TRY_VOID(check_rule(state, out.test_listener_rule, "testListenerRule"));
   if (!has_load_balancer(state, out.target_group) && !has_load_balancer(state, out.alternate_target_group))
     return error(kInvalid, "The target group with targetGroupArn {} does not have an associated load balancer.", out.target_group);
   return out;

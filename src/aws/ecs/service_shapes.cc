@@ -48,12 +48,15 @@ DeploymentConfiguration to_wire(const model::DeploymentConfiguration& in) {
   return out;
 }
 
+// A network load balancer's listener has one action and, on AWS, no rules: its own ARN stands for the default rule.
+std::optional<std::string> rule_text(const std::string& rule) { return text(listener_of_network_rule(rule).value_or(rule)); }
+
 LoadBalancer to_wire(const model::ServiceLoadBalancer& in, const std::string& target_group) {
   LoadBalancer out{.targetGroupArn = target_group, .containerName = in.container, .containerPort = in.container_port};
   if (!in.alternate_target_group.empty())
     out.advancedConfiguration = AdvancedConfiguration{
         .alternateTargetGroupArn = target_group == in.target_group ? in.alternate_target_group : in.target_group,
-        .productionListenerRule = text(in.production_listener_rule), .testListenerRule = text(in.test_listener_rule),
+        .productionListenerRule = rule_text(in.production_listener_rule), .testListenerRule = rule_text(in.test_listener_rule),
         .roleArn = text(in.role)};
   return out;
 }
@@ -158,15 +161,30 @@ std::string name_within(const model::Deployment& deployment, const std::string& 
 }
 
 ServiceRevisionSummary summary(const control::State& state, const model::Deployment& deployment,
-                               const model::ServiceRevision& revision, double weight) {
+                               const model::ServiceRevision& revision, double weight, std::optional<double> test_weight) {
   auto counts = count_tasks(state, deployment.scope, deployment.cluster, deployment.service, revision.id);
   ServiceRevisionSummary out{.arn = revision_arn(deployment, revision), .requestedTaskCount = counts.wanted,
                              .runningTaskCount = counts.running, .pendingTaskCount = counts.pending};
   if (deployment.configuration.strategy != model::Strategy::Rolling) out.requestedProductionTrafficWeight = weight;
+  out.requestedTestTrafficWeight = test_weight;
   return out;
 }
 
+// Percent of the test traffic that the deployment's target has; nothing where there are no test rules.
+std::optional<double> test_weight(const model::Deployment& deployment) {
+  bool tests = std::ranges::any_of(deployment.target.load_balancers, [](const auto& one) { return !one.rules(true).empty(); });
+  if (!tests || deployment.configuration.strategy == model::Strategy::Rolling) return std::nullopt;
+  return deployment.stage >= model::Stage::TestTrafficShift && !deployment.rollback_started_at ? 100 : 0;
+}
+
 }  // namespace
+
+std::optional<std::string> listener_of_network_rule(const std::string& rule) {
+  constexpr std::string_view kKind = ":listener-rule/net/";
+  auto at = rule.find(kKind);
+  if (at == std::string::npos) return std::nullopt;
+  return rule.substr(0, at) + ":listener/net/" + rule.substr(at + kKind.size(), rule.rfind('/') - at - kKind.size());
+}
 
 std::string deployment_arn(const model::Deployment& deployment) {
   return arn(deployment.scope, "service-deployment", name_within(deployment, deployment.id));
@@ -240,8 +258,10 @@ ServiceDeployment describe_deployment(const control::State& state, const model::
                         .finishedAt = in.finished_at, .updatedAt = in.updated_at};
   bool stopped = in.status == model::DeploymentStatus::Stopped;
   if (stopped) out.stoppedAt = in.finished_at;
-  if (in.source) out.sourceServiceRevisions.push_back(summary(state, in, *in.source, 100 - in.production_weight));
-  out.targetServiceRevision = summary(state, in, in.target, in.production_weight);
+  auto tested = test_weight(in);
+  auto others = tested ? std::optional(100 - *tested) : std::nullopt;
+  if (in.source) out.sourceServiceRevisions.push_back(summary(state, in, *in.source, 100 - in.production_weight, others));
+  out.targetServiceRevision = summary(state, in, in.target, in.production_weight, tested);
   out.status = std::string(name_of(in.status));
   out.statusReason = text(in.reason);
   if ((in.configuration.strategy != model::Strategy::Rolling || !in.configuration.hooks.empty()) && !in.finished_at)

@@ -23,4 +23,9 @@ NetworkConfiguration to_wire(const model::NetworkPlacement& network);
 std::string deployment_arn(const model::Deployment& deployment);
 std::string revision_arn(const model::Deployment& deployment, const model::ServiceRevision& revision);
 
+// The ARN of the listener whose rule this is, of network load balancers only: for productionListenerRule and testListenerRule clients name the
+// listener there.
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AdvancedConfiguration.html
+std::optional<std::string> listener_of_network_rule(const std::string& rule);
+
 }  // namespace watari::aws::ecs

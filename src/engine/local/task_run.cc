@@ -55,13 +55,22 @@ bool TaskRun::all_stopped() const {
   return std::ranges::all_of(record_.status.containers, [](const auto& each) { return each.state == ContainerState::Stopped; });
 }
 
-void TaskRun::save() {
-  if (auto saved = sys::replace_file(host_.paths.record(id()), codec::to_json(record_).dump(), 0600); !saved)
-    log::error("task {}: {}", id(), saved.error().message);
+Result<void> TaskRun::save() {
+  auto saved = sys::replace_file(host_.paths.record(id()), codec::to_json(record_).dump(), 0600);
+  if (saved || saves_again_) return saved;
+  log::error("task {}: {}; trying again until it can be written", id(), saved.error().message);
+  saves_again_ = true;
+  host_.loop.after(Millis(1000), [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self) return;
+    self->saves_again_ = false;
+    (void)self->save();
+  });
+  return saved;
 }
 
 void TaskRun::report() {
-  save();
+  (void)save();  // what it lacks, the shim knows
   log::debug("task {}: {}", id(), name_of(record_.status.state));
   if (host_.observer) host_.observer(record_.status);
 }

@@ -95,7 +95,9 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
   void tear_down();
   void finished();
 
-  void save();
+  // A record that cannot be written (a full tmpfs) is tried again each second. A daemon that starts finds the rest with the shim; a
+  // task without any record it would not know, so nothing is launched before the first.
+  Result<void> save();
   void report();  // save, then tell
   void signal(const std::string& container, int number);
   std::size_t index_of(const std::string& container) const;
@@ -114,6 +116,7 @@ class TaskRun : public std::enable_shared_from_this<TaskRun> {
   std::shared_ptr<runtime::ShimClient> shim_;
   int connection_ = 0;      // events of an earlier connection are dropped
   int background_ = 0;      // jobs on the pool
+  bool saves_again_ = false;
 };
 
 template <class Work, class Then>

@@ -40,7 +40,9 @@ void TaskRun::start() {
   write_hosts();
   record_.status.pull_started_at = host_.clock.now();
   record_.launched = true;
+  auto saved = save();
   report();
+  if (made) made = saved;
   if (!made) return begin_stop("TaskFailedToStart", "ResourceInitializationError: " + made.error().message);
   if (auto good = check_names(record_.spec); !good) return begin_stop("TaskFailedToStart", good.error().message);
   if (auto good = check_dependencies(record_.spec.containers); !good) return begin_stop("TaskFailedToStart", good.error().message);

@@ -73,7 +73,7 @@ void TaskRun::terminate(std::size_t index) {
   auto& sent = record_.terminated_at[name];
   if (sent == Time{}) {
     sent = host_.clock.now();
-    save();
+    (void)save();
   }
   signal(name, runtime::signal_number(stop_signal_of_image(index)));
   auto timeout = spec_of(index).definition.stop_timeout.value_or(kStopTimeout);
@@ -96,7 +96,7 @@ void TaskRun::signal(const std::string& container, int number) {
 void TaskRun::tear_down() {
   phase_ = Phase::TearingDown;
   record_.status.execution_stopped_at = host_.clock.now();
-  save();
+  (void)save();
   ++connection_;  // that the shim goes now is as it should be
   in_background([this] { return engine::tear_down(host_, id()); },
                 [this](Result<void> done) {

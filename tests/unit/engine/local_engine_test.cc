@@ -73,6 +73,34 @@ TEST_F(LocalEngineTest, NamesThatWouldLeaveTheirDirectoryAreRefused) {
   EXPECT_NE(run_to_end(spec).stop_reason.find("cannot be the name of a volume"), std::string::npos);
 }
 
+TEST_F(LocalEngineTest, NothingIsLaunchedThatCouldNotBeWrittenDown) {
+  auto spec = task({shell("app", "echo ran; sleep 60")});
+  auto record = std::filesystem::path("/run/watari-" + root_id_ + "/tasks/" + spec.id + "/record.json");
+  std::filesystem::create_directories(record / "in the way");
+  auto status = run_to_end(spec);
+  EXPECT_EQ(status.stop_code, "TaskFailedToStart");
+  EXPECT_NE(status.stop_reason.find("record.json"), std::string::npos) << status.stop_reason;
+  EXPECT_EQ(output_of(spec, "app"), "");
+}
+
+TEST_F(LocalEngineTest, ARecordThatCouldNotBeWrittenIsWrittenLater) {
+  auto deaf = shell("deaf", "trap '' TERM; while true; do sleep 0.05; done");
+  deaf.stop_timeout = Seconds(5);
+  auto spec = task({deaf});
+  run_until_running(spec);
+  auto record = std::filesystem::path("/run/watari-" + root_id_ + "/tasks/" + spec.id + "/record.json");
+  std::filesystem::remove(record);
+  std::filesystem::create_directories(record / "in the way");
+  engine_->stop(spec.id, "UserInitiated", "enough");
+  seen_->wait_state(spec.id, TaskState::Stopping);
+  std::filesystem::remove_all(record);
+  for (int i = 0; i < 1000 && !std::filesystem::is_regular_file(record); ++i) std::this_thread::sleep_for(Millis(10));
+  drop_engine();
+  start_engine();
+  ASSERT_EQ(recovered_.size(), 1U);
+  EXPECT_EQ(recovered_[0].stop_reason, "enough");
+}
+
 TEST_F(LocalEngineTest, StopSendsSigtermAndThenSigkill) {
   auto polite = shell("polite", "trap 'echo bye; exit 3' TERM; while true; do sleep 0.05; done");
   auto deaf = shell("deaf", "trap '' TERM; while true; do sleep 0.05; done");
