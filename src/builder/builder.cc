@@ -51,7 +51,7 @@ class BuilderImpl final : public Builder {
   Result<ContextOffer> offer_context(const Read& read) override { return offered(contexts_->offer(read)); }
   Result<ContextOffer> supply_context(const std::string& id, const Read& read) override { return offered(contexts_->supply(id, read)); }
   Result<std::string> find_context(const std::string& sha256) override {
-    return contexts_->find(Contexts::id_of(sha256)).map([&](const Context&) { return Contexts::id_of(sha256); });
+    return contexts_->promise(sha256);
   }
   Result<void> export_caches(const Write& write) override { return export_cache_mounts(cache_mounts(), write); }
   Result<std::vector<std::string>> import_caches(const Read& read) override { return import_cache_mounts(cache_mounts(), read); }

@@ -86,6 +86,8 @@ Result<std::string> Contexts::add(const codec::Source& archive) {
   std::lock_guard lock(making_);
   if (::rename(tree.c_str(), files_of(id).c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST) return sys::fail_errno("store the build context");
   touch(files_of(id));
+  std::lock_guard hold(mutex_);
+  ++promised_[id];
   return id;
 }
 
@@ -146,7 +148,6 @@ Result<Contexts::Offer> Contexts::offer(const codec::Source& source) {
   }
   TRY(auto index, ContextIndex::parse(std::move(archive)));
   std::call_once(loaded_, [this] { load_recent(); });
-  if (find(index->id())) return Offer{index->id(), {}};
   return make(index, {});
 }
 
@@ -197,7 +198,14 @@ Result<std::set<std::string>> Contexts::receive(const ContextIndex& index, const
 // The tree of an index, when all of its content is here; else what is missing.
 Result<Contexts::Offer> Contexts::make(const Index& index, const fs::path& supplied) {
   std::lock_guard lock(making_);
-  if (fs::is_directory(files_of(index->id()))) return Offer{index->id(), {}};
+  {
+    std::lock_guard hold(mutex_);
+    if (is_here(index->id())) {
+      ++promised_[index->id()];
+      touch(files_of(index->id()));
+      return Offer{index->id(), {}};
+    }
+  }
   Offer offer{index->id(), missing(*index)};
   std::error_code ignored;
   if (!supplied.empty()) std::erase_if(offer.missing, [&](const auto& digest) { return fs::exists(supplied / digest, ignored); });
@@ -211,16 +219,77 @@ Result<Contexts::Offer> Contexts::make(const Index& index, const fs::path& suppl
   Temporary temporary(directory_);
   TRY_VOID(temporary.make());
   auto tree = temporary.path / "files";
-  TRY_VOID(sys::make_directories(tree));
   TRY_VOID(build_tree(*index, supplied, tree).map_error([](const Error& error) { return error.within("make the build context"); }));
   TRY_VOID(sys::replace_file(index_of(index->id()), index->archive()));
-  if (::rename(tree.c_str(), files_of(index->id()).c_str()) != 0) return sys::fail_errno("store the build context");
+  {
+    std::lock_guard hold(mutex_);
+    ++promised_[index->id()];
+    if (::rename(tree.c_str(), files_of(index->id()).c_str()) != 0) return sys::fail_errno("store the build context");
+  }
   remember(index);
   return offer;
 }
 
+bool Contexts::is_here(const std::string& id) const {
+  std::error_code ignored;
+  return fs::is_directory(files_of(id), ignored);
+}
+
+// Whether a few changes make the old tree the new one. Everything that is not in its place already must be at hand elsewhere.
+bool Contexts::can_become(const ContextIndex& old, const ContextIndex& index, const fs::path& supplied) const {
+  const auto stays = [&](const std::string& path) {
+    const auto *before = old.find(path), *now = index.find(path);
+    return before && now && before->same_inode(*now);
+  };
+  const auto at_hand = [&](const std::string& digest) {
+    std::error_code ignored;
+    if (!supplied.empty() && fs::exists(supplied / digest, ignored)) return true;
+    if (const auto* path = old.path_of(digest); path && stays(*path)) return true;
+    return std::ranges::any_of(recent_, [&](const Index& each) { return each.get() != &old && each->path_of(digest); });
+  };
+  std::size_t kept = 0, all = 0;
+  bool possible = true;
+  index.below("", [&](const std::string& path, const ContextIndex::Entry& entry) {
+    if (!possible) return;
+    const auto* before = old.find(path);
+    // What no entry says of a directory is not set again. A directory's attributes are only ever added to.
+    if (entry.directory) possible = entry.mtime != 0 && (!before || !before->directory || before->content == entry.content);
+    else if (entry.first_name && stays(path)) ++kept;
+    else if (entry.first_name) possible = at_hand(entry.digest);
+  });
+  old.below("", [&](const std::string&, const ContextIndex::Entry& entry) { all += entry.first_name ? 1 : 0; });
+  return possible && kept * 10 > all * 9;
+}
+
+// Renames a tree that will do to `tree`, less what is not in the new one. From then on its old context is not here any more.
+Contexts::Index Contexts::take_over(const ContextIndex& index, const fs::path& supplied, const fs::path& tree) {
+  Index old;
+  {
+    std::lock_guard lock(mutex_);
+    const auto nobodys = [&](const std::string& id) {
+      auto used = used_.find(id);
+      return !promised_.contains(id) && (used == used_.end() || used->second.expired());
+    };
+    auto found = std::ranges::find_if(recent_, [&](const Index& each) { return nobodys(each->id()) && can_become(*each, index, supplied); });
+    if (found == recent_.end() || ::rename(files_of((*found)->id()).c_str(), tree.c_str()) != 0) return nullptr;
+    old = *found;
+    recent_.erase(found);
+    used_.erase(old->id());
+  }
+  std::error_code ignored;
+  fs::remove(index_of(old->id()), ignored);
+  std::vector<const std::string*> gone;  // directories before what is in them
+  old->below("", [&](const std::string& path, const ContextIndex::Entry&) {
+    if (!index.find(path)) gone.push_back(&path);
+  });
+  for (std::size_t i = gone.size(); i-- > 0;) fs::remove(tree / *gone[i], ignored);
+  return old;
+}
+
 Result<void> Contexts::build_tree(const ContextIndex& index, const fs::path& supplied, const fs::path& tree) {
   using How = oci::FoundFile::How;
+  const auto old = take_over(index, supplied, tree);
+  if (!old) TRY_VOID(sys::make_directories(tree));
   std::deque<Index> before;
   {
     std::lock_guard lock(mutex_);
@@ -229,8 +298,10 @@ Result<void> Contexts::build_tree(const ContextIndex& index, const fs::path& sup
   std::unordered_map<std::string, fs::path> placed;  // what came and has its place already
   auto find = [&](const codec::TarEntry& wanted, const std::string& digest) -> Result<oci::FoundFile> {
     const auto& entry = *index.find(wanted.path);
+    const auto* there_before = old ? old->find(wanted.path) : nullptr;
+    if (there_before && there_before->same_inode(entry)) return oci::FoundFile{{}, How::Stay};
     for (const auto& each : before)
-      if (const auto* old = each->find(wanted.path); old && old->same_inode(entry)) return oci::FoundFile{files_of(each->id()) / wanted.path, How::Link};
+      if (const auto* same = each->find(wanted.path); same && same->same_inode(entry)) return oci::FoundFile{files_of(each->id()) / wanted.path, How::Link};
     if (auto there = placed.find(digest); there != placed.end()) return oci::FoundFile{there->second, How::Copy};
     std::error_code none;
     if (!supplied.empty() && fs::exists(supplied / digest, none)) {
@@ -239,6 +310,8 @@ Result<void> Contexts::build_tree(const ContextIndex& index, const fs::path& sup
     }
     for (const auto& each : before)
       if (const auto* path = each->path_of(digest)) return oci::FoundFile{files_of(each->id()) / *path, How::Copy};
+    // It stays there: the tree would not have been taken otherwise.
+    if (const auto* path = old ? old->path_of(digest) : nullptr) return oci::FoundFile{tree / *path, How::Copy};
     return fail(Code::NotFound, "the content of {} is not here", wanted.path);
   };
   return oci::unpack_index_tar(text_source(index.archive()), tree, find);
@@ -247,12 +320,26 @@ Result<void> Contexts::build_tree(const ContextIndex& index, const fs::path& sup
 Result<Context> Contexts::find(const std::string& id_or_sha256) {
   const auto id = id_or_sha256.size() == 64 ? id_of(id_or_sha256) : id_or_sha256;
   bool well_formed = id.size() == 32 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
-  std::error_code problem;
-  if (!well_formed || !fs::is_directory(files_of(id), problem)) return fail(Code::NotFound, "no build context {}; upload it (again)", id);
+  Context context{.files = files_of(id)};
+  {
+    std::lock_guard lock(mutex_);
+    if (!well_formed || !is_here(id)) return fail(Code::NotFound, "no build context {}; upload it (again)", id);
+    context.use = used_[id].lock();
+    if (!context.use) used_[id] = context.use = std::make_shared<int>();
+    if (auto promised = promised_.find(id); promised != promised_.end() && id == id_or_sha256 && --promised->second == 0) promised_.erase(promised);
+  }
   touch(files_of(id));
-  Context context{files_of(id), known(id)};
+  context.index = known(id);
   if (context.index) remember(context.index);
   return context;
+}
+
+Result<std::string> Contexts::promise(const std::string& sha256) {
+  const auto id = id_of(sha256);
+  TRY(auto context, find(sha256.size() == 64 ? sha256 : ""));
+  std::lock_guard lock(mutex_);
+  ++promised_[id];
+  return id;
 }
 
 void Contexts::sweep() {
@@ -271,6 +358,8 @@ void Contexts::sweep() {
     {
       std::lock_guard hold(mutex_);
       std::erase_if(recent_, [&](const Index& each) { return each->id() == id; });
+      promised_.erase(id);
+      used_.erase(id);
     }
     auto away = directory_ / (".tmp-" + random_hex(12));
     fs::remove(index_of(id), ignored);

@@ -9,10 +9,12 @@
 // take them for what the index says. So everything of an earlier start is removed at open; clients send it again.
 //
 // <id> is a part of the SHA-256 of the index, or of the tar that was sent whole. A new tree is made of hard links to the files of the trees
-// before it wherever name, content, mode, owner, time and attributes are the same: trees never change once they have their name. Content
-// is known by its digest, never by size or time. Thread-safe.
+// before it wherever name, content, mode, owner, time and attributes are the same: trees never change while somebody knows them. The tree
+// of nearly the same files that nobody uses or was promised is made over instead, which costs only what changed: its own context is gone
+// then, and clients send the few files again. Content is known by its digest, never by size or time. Thread-safe.
 #include <deque>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -28,6 +30,7 @@ namespace watari::builder {
 struct Context {
   std::filesystem::path files;
   std::shared_ptr<const ContextIndex> index;  // nullptr when it was sent whole
+  std::shared_ptr<const void> use;            // the tree stays what it is while somebody holds this
 };
 
 class Contexts {
@@ -49,7 +52,9 @@ class Contexts {
 
   // The id that an index or a tar with this SHA-256 has.
   static std::string id_of(const std::string& sha256) { return sha256.substr(0, 32); }
-  // By its id, or by the whole SHA-256. NotFound: the client has to upload it again. The use is noted.
+  // Like offer(), supply() and add() it promises the context to a client: it stays until it was found by its id as often as it was promised.
+  Result<std::string> promise(const std::string& sha256);
+  // For a build, by its id, or by the whole SHA-256. NotFound: the client has to upload it again. The use is noted.
   Result<Context> find(const std::string& id_or_sha256);
   // Removes what is old: used more than an hour ago and not among the 16 used last, or more than a week ago.
   void sweep();
@@ -65,6 +70,9 @@ class Contexts {
   std::vector<std::string> missing(const ContextIndex& index) const;
   Result<Offer> make(const Index& index, const std::filesystem::path& supplied);
   Result<void> build_tree(const ContextIndex& index, const std::filesystem::path& supplied, const std::filesystem::path& tree);
+  bool is_here(const std::string& id) const;
+  Index take_over(const ContextIndex& index, const std::filesystem::path& supplied, const std::filesystem::path& tree);
+  bool can_become(const ContextIndex& old, const ContextIndex& index, const std::filesystem::path& supplied) const;
   Result<std::set<std::string>> receive(const ContextIndex& index, const codec::Source& files, const std::filesystem::path& into);
 
   std::filesystem::path directory_;
@@ -73,6 +81,8 @@ class Contexts {
   mutable std::mutex mutex_;  // of what follows; taken after making_
   std::deque<Index> recent_;  // of trees that are here, the one used last first
   std::deque<Index> offered_; // not complete yet
+  std::map<std::string, std::weak_ptr<const void>> used_;  // Context::use of each, by id
+  std::map<std::string, int> promised_;                    // how often, by id
 };
 
 }  // namespace watari::builder

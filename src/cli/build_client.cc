@@ -173,7 +173,8 @@ Result<Json> build_image(Client& client, const ImageBuild& build, const OnProgre
   // Most contexts have been here before: the build is asked for first, and its files are sent when they are missing.
   auto started = client.call("watari", "StartBuild", request);
   if (!started && started.error().reason == "ResourceNotFoundException") {
-    TRY_VOID(upload_context(client, context));
+    TRY(auto id, upload_context(client, context));
+    request.set("contextId", id);
     started = client.call("watari", "StartBuild", std::move(request));
   }
   if (!started) return fail(started.error());

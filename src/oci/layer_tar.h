@@ -37,13 +37,15 @@ Result<void> unpack_layer_tar(const codec::Source& tar, const std::filesystem::p
 
 // Where the bytes of a file are that a tar only names.
 struct FoundFile {
-  enum class How { Link, Move, Copy };  // Link: the file itself, whose owner, mode, times and attributes are the entry's already
+  // Link: the file itself, whose owner, mode, times and attributes are the entry's already. Stay: it is in its place, as it should be.
+  enum class How { Link, Move, Copy, Stay };
   std::filesystem::path path;
   How how = How::Copy;
 };
 // `content` is what the archive holds in place of the file's bytes.
 using FindFile = std::function<Result<FoundFile>(const codec::TarEntry& entry, const std::string& content)>;
-// The same for an archive that holds, for every regular file, at most 128 bytes that name its content.
+// The same for an archive that holds, for every regular file, at most 128 bytes that name its content. The directory may hold files that
+// stay; what else is there under a name of the archive is replaced.
 Result<void> unpack_index_tar(const codec::Source& tar, const std::filesystem::path& directory, const FindFile& find, const UnpackLimits& limits = {});
 
 }  // namespace watari::oci

@@ -205,6 +205,7 @@ class Unpacker {
       TRY(count, tar_.read(std::span(text).subspan(length)));
     }
     TRY(auto found, find_(entry, std::string(text.data(), length)));
+    if (found.how == FoundFile::How::Stay) return {};
     const auto place = [&] {
       return found.how == FoundFile::How::Link ? ::linkat(AT_FDCWD, found.path.c_str(), parent, name.c_str(), 0)
                                                : ::renameat2(AT_FDCWD, found.path.c_str(), parent, name.c_str(), RENAME_NOREPLACE);

@@ -87,6 +87,84 @@ TEST_F(ContextsTest, AskOnlyForContentThatIsNotHereAndShareTheOtherFiles) {
   EXPECT_EQ(look(offer->id, "d/b").st_mtime, 1000);
 }
 
+// Files f0 to f39 in d, and one called and holding `extra`.
+Tar many(const std::string& changed, const std::string& extra, std::int64_t time = 1000) {
+  Tar tar;
+  tar.add({.path = "d", .kind = TarEntry::Kind::Directory, .mode = 0755, .mtime = time});
+  for (int i = 0; i < 40; ++i) tar.file("d/f" + std::to_string(i), i == 7 ? changed : "same " + std::to_string(i));
+  return std::move(tar.file("d/" + extra, extra));
+}
+std::vector<std::string> contents_of_many(const std::string& changed) {
+  std::vector<std::string> contents{changed, "x"};
+  for (int i = 0; i < 40; ++i)
+    if (i != 7) contents.push_back("same " + std::to_string(i));
+  return contents;
+}
+
+std::string sha256_of(Tar tar) {
+  tar.end();
+  return sha256_hex(*tar.bytes);
+}
+
+TEST_F(ContextsTest, ATreeThatNobodyUsesIsMadeOver) {
+  auto first = make(many("old", "x", 1000), contents_of_many("old"));
+  ASSERT_TRUE(contexts_->find(first));  // a build came and went
+  auto kept = look(first, "d/f0").st_ino;
+  ASSERT_TRUE(contexts_->find(sha256_of(many("old", "x", 1000))));  // again, without another upload
+  auto second = make(many("new", "y", 2000), {"new", "y"});
+  EXPECT_EQ(contexts_->find(first).error().code, Code::NotFound);
+  EXPECT_EQ(look(second, "d/f0").st_ino, kept);
+  EXPECT_EQ(text(second, "d/f7"), "new");
+  EXPECT_EQ(text(second, "d/y"), "y");
+  EXPECT_EQ(text(second, "d/x"), "(none)");
+  EXPECT_EQ(look(second, "d").st_mtime, 2000);
+  auto again = make(many("old", "x", 1000), {"old", "x"});
+  EXPECT_EQ(again, first);
+  EXPECT_EQ(text(again, "d/f7"), "old");
+  EXPECT_EQ(look(again, "d/f0").st_ino, kept);
+}
+
+TEST_F(ContextsTest, ATreeStaysWhileABuildHasItOrAClientWasPromisedIt) {
+  auto promised = make(many("1", "x"), contents_of_many("1"));
+  auto second = make(many("2", "x"), {"2"});
+  auto used = contexts_->find(second);
+  ASSERT_TRUE(contexts_->promise(sha256_of(many("2", "x"))));
+  auto third = make(many("3", "x"), {"3"});
+  used = contexts_->find(second);  // the promise is kept, the build still runs
+  auto fourth = make(many("4", "x"), {"4"});
+  EXPECT_EQ(text(promised, "d/f7"), "1");
+  EXPECT_EQ(sys::read_file(used->files / "d/f7").value_or(""), "2");
+  EXPECT_EQ(text(third, "d/f7"), "3");
+  EXPECT_EQ(text(fourth, "d/f7"), "4");
+}
+
+TEST_F(ContextsTest, ATreeOfOtherFilesOrOtherAttributesIsLeftAlone) {
+  auto first = make(many("old", "x"), contents_of_many("old"));
+  ASSERT_TRUE(contexts_->find(first));
+  auto other = make(std::move(Tar().file("d/f0", "same 0")), {});
+  EXPECT_TRUE(contexts_->find(first));
+  EXPECT_TRUE(contexts_->find(other));
+  Tar bare;  // says nothing of the directory
+  for (int i = 0; i < 40; ++i) bare.file("d/f" + std::to_string(i), i == 7 ? "old" : "same " + std::to_string(i));
+  ASSERT_NE(make(std::move(bare), {}), first);
+  EXPECT_TRUE(contexts_->find(first));
+}
+
+TEST_F(ContextsTest, ContentThatIsInTheTreeAlreadyIsTakenFromThere) {
+  auto first = make(many("old", "x"), contents_of_many("old"));
+  ASSERT_TRUE(contexts_->find(first));
+  auto second = make(many("x", "x"), {});
+  EXPECT_FALSE(contexts_->find(first));
+  EXPECT_EQ(text(second, "d/f7"), "x");
+  EXPECT_NE(look(second, "d/f7").st_ino, look(second, "d/x").st_ino);
+  Tar moved;  // what f7 held goes to another name: its only source would go away, so the tree is not made over
+  moved.add({.path = "d", .kind = TarEntry::Kind::Directory, .mode = 0755, .mtime = 1000});
+  for (int i = 1; i < 40; ++i) moved.file("d/f" + std::to_string(i), i == 7 ? "x" : "same " + std::to_string(i));
+  auto third = make(std::move(moved.file("d/moved", "same 0").file("d/x", "x")), {});
+  EXPECT_TRUE(contexts_->find(second));
+  EXPECT_EQ(text(third, "d/moved"), "same 0");
+}
+
 TEST_F(ContextsTest, KeepFilesApartThatAreTheSameByChance) {
   auto first = make(std::move(Tar().file("a", "same").file("b", "same")), {"same"});
   auto second = make(std::move(Tar().file("a", "same").file("b", "same").file("c", "same")), {});
