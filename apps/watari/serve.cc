@@ -203,7 +203,9 @@ class Host {
     else if (pruned->bytes > 0)
       log::info("pruned {} images, {} blobs and {} layers that nothing needs: {} MB{}", pruned->manifests.size(), pruned->blobs.size(), pruned->layers.size(),
                 pruned->bytes / 1'000'000, full ? ", because the disk runs full" : "");
-    if (builder_) builder_->collect_cache(request.grace, false);
+    if (!builder_) return;
+    if (auto caches = builder_->collect_cache(request.grace, false); !caches.mounts.empty())
+      log::info("pruned {} caches of RUN steps that nobody used: {} MB", caches.mounts.size(), caches.bytes / 1'000'000);
   }
 
   Result<void> open_builder() {

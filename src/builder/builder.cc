@@ -45,6 +45,8 @@ class BuilderImpl final : public Builder {
       : options_(std::move(options)), images_(images), contexts_(std::move(contexts)), cache_(std::move(cache)) {}
   ~BuilderImpl() override {
     for (auto& [id, running] : running_) running.record->stop_signal().stop();
+    running_.clear();  // joins them
+    flush_caches();
   }
 
   Result<std::string> add_context(const Read& read) override { return contexts_->add(read); }
@@ -55,9 +57,12 @@ class BuilderImpl final : public Builder {
   }
   Result<void> export_caches(const Write& write) override { return export_cache_mounts(cache_mounts(), write); }
   Result<std::vector<std::string>> import_caches(const Read& read) override { return import_cache_mounts(cache_mounts(), read); }
-  std::size_t collect_cache(Seconds age, bool dry_run) override {
+  Collected collect_cache(Seconds age, bool dry_run) override {
     const auto has_layer = [this](const std::string& diff_id) { return images_.content().size(diff_id).has_value(); };
-    return cache_.collect({.age = age, .now = SystemClock().now(), .dry_run = dry_run, .has_layer = has_layer});
+    const auto now = SystemClock().now();
+    auto mounts = collect_cache_mounts(cache_mounts(), work(), age, now, dry_run);
+    flush_caches();
+    return {cache_.collect({.age = age, .now = now, .dry_run = dry_run, .has_layer = has_layer}), std::move(mounts.ids), mounts.bytes};
   }
   Result<std::string> start(BuildRequest request) override;
   Result<std::string> start_base(BaseRequest request) override;
@@ -82,6 +87,9 @@ class BuilderImpl final : public Builder {
   Result<oci::Image> build(BuildRecord& record, const fs::path& scratch, const BuildRequest& request, const BuildInputs& inputs);
   void forget_finished();
   void drop_old_records();
+  void flush_caches() {
+    if (auto flushed = flush_cache_mounts(cache_mounts()); !flushed) log::warn("{}", flushed.error().message);
+  }
 
   BuilderOptions options_;
   oci::ImageStore& images_;

@@ -132,9 +132,14 @@ class Builder {
   virtual Result<void> export_caches(const Write& write) = 0;
   virtual Result<std::vector<std::string>> import_caches(const Read& read) = 0;
 
-  // Removes entries of the step cache that nobody used for `age` and that lead to no layer any more; how many there were. To be called after
-  // ImageStore::prune(). Blocking; safe beside builds.
-  virtual std::size_t collect_cache(Seconds age, bool dry_run) = 0;
+  // Removes what nobody used for `age`: entries of the step cache that lead to no layer any more, and directories of RUN --mount=type=cache.
+  // To be called after ImageStore::prune(). Blocking; safe beside builds.
+  struct Collected {
+    std::size_t entries = 0;
+    std::vector<std::string> mounts;  // ids of caches
+    std::int64_t bytes = 0;           // of these
+  };
+  virtual Collected collect_cache(Seconds age, bool dry_run) = 0;
 
   // Both return the build's id at once. InvalidArgument/NotFound when the request cannot be started at all.
   virtual Result<std::string> start(BuildRequest request) = 0;

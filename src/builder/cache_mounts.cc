@@ -1,9 +1,15 @@
 #include "builder/cache_mounts.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <set>
 
 #include "base/id.h"
+#include "base/log.h"
 #include "codec/compress.h"
+#include "oci/files.h"
 #include "oci/layer_tar.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -62,6 +68,7 @@ Result<std::vector<std::string>> import_cache_mounts(const fs::path& directory, 
   for (const auto& name : names) {
     TRY(auto id, sys::read_file(temporary / (name + ".id")));
     ids.push_back(id);
+    std::lock_guard lock(cache_mounts_mutex());
     TRY_VOID(sys::replace_file(directory / (name + ".id"), id));
     // The other way round when it is there: builds find one or the other at any time.
     auto from = temporary / name, to = directory / name;
@@ -73,11 +80,111 @@ Result<std::vector<std::string>> import_cache_mounts(const fs::path& directory, 
   return fail(Code::Internal, "import caches: {}", e.what());
 }
 
-void sweep_cache_mounts(const fs::path& directory) {
+namespace {
+
+fs::path id_of(const fs::path& cache) { return fs::path(cache) += ".id"; }
+fs::path notes_of(const fs::path& directory) { return fs::path(directory) += ".unflushed"; }
+fs::path note_of(const fs::path& cache) { return notes_of(cache.parent_path()) / cache.filename(); }
+
+// Guarded by cache_mounts_mutex().
+std::multiset<fs::path>& in_use() {
+  static std::multiset<fs::path> caches;
+  return caches;
+}
+
+Time used_at(const fs::path& cache) {
+  struct stat info{};
+  if (::stat(id_of(cache).c_str(), &info) != 0 && ::stat(cache.c_str(), &info) != 0) return Time::max();
+  return Time(std::chrono::duration_cast<Time::duration>(Seconds(info.st_mtim.tv_sec) + std::chrono::nanoseconds(info.st_mtim.tv_nsec)));
+}
+
+std::int64_t bytes_of(const fs::path& cache) {
+  std::int64_t bytes = 0;
+  std::error_code problem;
+  for (fs::recursive_directory_iterator it(cache, problem), end; !problem && it != end; it.increment(problem)) {
+    struct stat info{};
+    if (::lstat(it->path().c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) bytes += info.st_blocks * 512 / static_cast<std::int64_t>(info.st_nlink);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::mutex& cache_mounts_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+CacheUse::CacheUse(fs::path cache) : cache_(std::move(cache)) {
+  std::lock_guard lock(cache_mounts_mutex());
+  in_use().insert(cache_);
+  ::utimensat(AT_FDCWD, id_of(cache_).c_str(), nullptr, 0);
+}
+
+CacheUse::~CacheUse() {
+  std::lock_guard lock(cache_mounts_mutex());
+  in_use().erase(in_use().find(cache_));
+  ::utimensat(AT_FDCWD, id_of(cache_).c_str(), nullptr, 0);
+}
+
+Result<void> CacheUse::note_writing() const {
+  if (sys::read_file(note_of(cache_)).value_or("") == oci::boot_id()) return {};
+  TRY_VOID(sys::make_directories(notes_of(cache_.parent_path())));
+  return sys::replace_file(note_of(cache_), oci::boot_id());
+}
+
+CollectedCaches collect_cache_mounts(const fs::path& directory, const fs::path& bin, Seconds age, Time now, bool dry_run) {
+  CollectedCaches out;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    const auto& cache = entry.path();
+    if (!is_name(cache.filename().string()) || now - used_at(cache) < age) continue;
+    const auto bytes = bytes_of(cache);
+    const auto gone = bin / ("cache-" + random_hex(12));
+    {
+      std::lock_guard lock(cache_mounts_mutex());
+      if (in_use().contains(cache) || now - used_at(cache) < age) continue;
+      auto id = sys::read_file(id_of(cache)).value_or(cache.filename().string());
+      if (!dry_run && ::rename(cache.c_str(), gone.c_str()) != 0) continue;
+      out.ids.push_back(std::move(id));
+      out.bytes += bytes;
+      if (dry_run) continue;
+      fs::remove(id_of(cache), ignored);
+      fs::remove(note_of(cache), ignored);
+    }
+    if (auto removed = sys::remove_tree(gone); !removed) log::warn("remove a build's cache: {}", removed.error().message);
+  }
+  return out;
+}
+
+Result<void> flush_cache_mounts(const fs::path& directory) {
+  const auto started = SystemClock().now();
+  std::error_code ignored;
+  if (fs::directory_iterator(notes_of(directory), ignored) == fs::directory_iterator()) return {};
+  sys::Fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::syncfs(fd.get()) != 0) return sys::fail_errno("flush " + directory.string());
+  for (const auto& note : fs::directory_iterator(notes_of(directory), ignored)) {
+    const auto cache = directory / note.path().filename();
+    std::lock_guard lock(cache_mounts_mutex());
+    if (!in_use().contains(cache) && used_at(cache) < started) fs::remove(note.path(), ignored);
+  }
+  return {};
+}
+
+void sweep_cache_mounts(const fs::path& directory) {
+  std::error_code ignored;
+  for (const auto& note : fs::directory_iterator(notes_of(directory), ignored)) {
+    if (sys::read_file(note.path()).value_or("") == oci::boot_id()) continue;
+    const auto cache = directory / note.path().filename();
+    const auto id = sys::read_file(id_of(cache)).value_or("");
+    if (auto removed = sys::remove_tree(cache); !removed) log::warn("remove a build's cache: {}", removed.error().message);
+    log::warn("the build cache {} was not on the disk yet when the machine stopped; removed", id);
+    fs::remove(note.path(), ignored);
+  }
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
     auto name = entry.path().filename().string();
-    if (name.starts_with(kHalfMade) || name.ends_with(".new")) fs::remove_all(entry.path(), ignored);
+    bool orphan = entry.path().extension() == ".id" && !fs::exists(directory / entry.path().stem());
+    if (orphan || name.starts_with(kHalfMade) || name.ends_with(".new")) fs::remove_all(entry.path(), ignored);
   }
 }
 

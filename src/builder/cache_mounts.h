@@ -1,9 +1,14 @@
 #pragma once
-// The directories of RUN --mount=type=cache as one archive, to carry them to another server. DIR/<name>/ is a cache, DIR/<name>.id the id
-// that Dockerfiles give it; the archive is a tar of just that. Blocking; any thread.
+// The directories of RUN --mount=type=cache: who uses them, when they go, and all of them as one archive, to carry them to another server.
+// DIR/<name>/ is a cache, DIR/<name>.id the id that Dockerfiles give it, and when it was used last; the archive is a tar of just that.
+// DIR.unflushed/<name> holds the id of the machine's start in which the cache was written without being flushed yet. Blocking; any thread.
+#include <cstdint>
 #include <filesystem>
+#include <mutex>
+#include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "codec/stream.h"
 
@@ -14,7 +19,32 @@ Result<void> export_cache_mounts(const std::filesystem::path& directory, const c
 // Takes a tar (plain, gzip or zstd). A cache that is here already is replaced, in one step each; steps that run keep what they have mounted.
 // Returns the ids. InvalidArgument for what is no such archive; nothing is changed then.
 Result<std::vector<std::string>> import_cache_mounts(const std::filesystem::path& directory, const codec::Source& archive);
-// What a crash left of an import.
+// What a crash left of an import, and the caches that the machine's end found unflushed: what is in them is not known.
 void sweep_cache_mounts(const std::filesystem::path& directory);
+
+// A step's hold on a cache: it is not collected meanwhile, and counts as used at both ends.
+class CacheUse {
+ public:
+  explicit CacheUse(std::filesystem::path cache);
+  ~CacheUse();
+  CacheUse(const CacheUse&) = delete;
+  CacheUse& operator=(const CacheUse&) = delete;
+  // To be called before anything is written: notes on the disk that the cache is not flushed.
+  Result<void> note_writing() const;
+
+ private:
+  std::filesystem::path cache_;
+};
+// Held by who makes, replaces or removes a cache.
+std::mutex& cache_mounts_mutex();
+
+struct CollectedCaches {
+  std::vector<std::string> ids;
+  std::int64_t bytes = 0;
+};
+// Removes the caches that nobody has used for `age`. They go to `bin` by rename and are erased there. Safe beside steps.
+CollectedCaches collect_cache_mounts(const std::filesystem::path& directory, const std::filesystem::path& bin, Seconds age, Time now, bool dry_run);
+// Flushes what was written and is not used now, so that it outlasts a power cut.
+Result<void> flush_cache_mounts(const std::filesystem::path& directory);
 
 }  // namespace watari::builder

@@ -10,6 +10,7 @@
 #include "codec/json.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "oci/referrers.h"
 
 namespace watari::builder {
 
@@ -134,7 +135,13 @@ Result<void> record_origin(oci::ImageStore& images, ImagePackages& known, const 
       {std::string(kInToto), provenance_of(facts, image),
        {{"org.opencontainers.image.created", iso8601(facts.ended_at)}, {"in-toto.io/predicate-type", "https://slsa.dev/provenance/v1"}}},
       {std::string(kSpdx), spdx_of_dpkg(name, debian.value_or(""), image.created, nullptr, others), {{"org.opencontainers.image.created", image.created}}}};
-  for (const auto& repository : repositories) TRY_VOID(images.attach(repository, image.digest, artifacts));
+  for (const auto& repository : repositories) {
+    // A build that was killed before it set its tags has left some or all of them.
+    auto missing = artifacts;
+    for (const auto& there : oci::referrers_of(images.content(), images.repositories(), repository, image.digest))
+      std::erase_if(missing, [&](const oci::Artifact& each) { return each.type == there.artifact_type; });
+    if (!missing.empty()) TRY_VOID(images.attach(repository, image.digest, missing));
+  }
   if (untagged) TRY_VOID(images.repositories().link(std::string(kUntagged), image.digest, std::string(oci::kOciManifest)));
   return {};
 }

@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/strings.h"
+#include "builder/cache_mounts.h"
 #include "builder/run_step.h"
 #include "sys/mounts.h"
 
@@ -85,8 +86,8 @@ Result<void> StageBuild::prepare_cache(const RunMount& wanted, Mounts& mounts) {
       for (const auto& layer : layers_of(origin)) filling += "\n" + layer.diff_id;
   }
   auto directory = shared_.cache_mounts / take_cache(wanted, filling, mounts.locks);
-  static std::mutex making;
-  std::lock_guard lock(making);
+  mounts.caches.emplace_back(directory);  // before it is looked for: it is not collected from here on
+  std::lock_guard lock(cache_mounts_mutex());
   if (!fs::exists(directory)) {
     auto fresh = fs::path(directory.string() + ".new");
     fs::remove_all(fresh);

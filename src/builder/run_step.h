@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "builder/agent_proxy.h"
+#include "builder/cache_mounts.h"
 #include "builder/stage_build.h"
 
 namespace watari::builder {
@@ -14,6 +15,7 @@ struct StageBuild::Mounts {
   std::vector<std::string> targets, file_targets;  // mount points that must leave no trace
   std::list<MountedLayers> views;
   std::vector<std::unique_lock<std::mutex>> locks;
+  std::list<CacheUse> caches;
   codec::Json description = codec::Json::array();  // for the cache key: never a secret's value
   std::vector<std::pair<RunMount, std::string>> secrets, agents;  // with the value, or the agent's socket
   std::map<std::string, std::string> environment;

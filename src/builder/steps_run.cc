@@ -107,6 +107,7 @@ Result<void> StageBuild::run_command(const Instruction& instruction) {
   std::ranges::copy(mounts.file_targets, std::back_inserter(files));
   return layer_step({.instruction = instruction, .inputs = run_inputs(instruction, options, mounts), .make = [&](const fs::path& root, const fs::path&) -> Result<void> {
     TRY_VOID(mount_private(scratch, mounts));
+    for (const auto& cache : mounts.caches) TRY_VOID(cache.note_writing());
     options.binds = mounts.binds;
     options.tmpfs = mounts.tmpfs;
     return run_in(root, options, mounts);

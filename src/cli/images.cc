@@ -102,8 +102,9 @@ Result<void> prune(const Options& options) {
     return {};
   }
   for (const auto& manifest : answer["manifests"].as_array()) fmt::print("{}\n", manifest.as_string());
-  fmt::print("{} {} images, {} blobs, {} layers and {} entries of the build cache: {}\n", options.dry_run ? "would remove" : "removed", answer["manifests"].as_array().size(),
-             answer["blobs"].as_array().size(), answer["layers"].as_array().size(), answer["cacheEntries"].as_int(), size_text(answer["freedBytes"].as_int()));
+  for (const auto& id : answer["cacheMounts"].as_array()) fmt::print("cache {} of RUN --mount=type=cache\n", id.as_string());
+  fmt::print("{} {} images, {} blobs, {} layers, {} entries of the build cache and {} caches of RUN steps: {}\n", options.dry_run ? "would remove" : "removed", answer["manifests"].as_array().size(),
+             answer["blobs"].as_array().size(), answer["layers"].as_array().size(), answer["cacheEntries"].as_int(), answer["cacheMounts"].as_array().size(), size_text(answer["freedBytes"].as_int()));
   return {};
 }
 
@@ -207,7 +208,7 @@ void add_images(CLI::App& app, Run& run) {
   rm_verb->footer("Example:\n  watari images rm web:old web:older");
   rm_verb->callback([options, &run] { run = [options] { return finish(remove(*options)); }; });
 
-  auto prune_verb = verb->add_subcommand("prune", "Remove what has no tag and is not needed by tasks, services, task definitions or recent builds");
+  auto prune_verb = verb->add_subcommand("prune", "Remove what has no tag and is not needed by tasks, services, task definitions or recent builds, and caches of RUN steps");
   prune_verb->add_flag("--dry-run", options->dry_run, "Only say what would be removed");
   prune_verb->add_option("--older-than", options->older_than_hours, "Hours since it was last pushed, built or started; younger things stay")
       ->check(CLI::Range(1, 8760))

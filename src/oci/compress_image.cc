@@ -1,10 +1,12 @@
 #include "oci/compress_image.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "codec/json.h"
 #include "codec/parallel_compress.h"
 #include "oci/manifest.h"
+#include "oci/referrers.h"
 
 namespace watari::oci {
 
@@ -49,7 +51,47 @@ Result<Descriptor> compress_layer(Content& content, const Descriptor& layer, cod
   return Descriptor{.media_type = type, .digest = digest, .size = writer->size()};
 }
 
+// A statement about one more subject: what is said of the image is so of it in its other form. What names others is left out.
+std::optional<std::string> about_also(const std::string& statement, const std::string& from, const std::string& to) {
+  const auto hex = [](const std::string& digest) { return digest.substr(digest.find(':') + 1); };
+  auto document = codec::parse_json(statement);
+  if (!document || !(*document)["subject"].is_array()) return std::nullopt;
+  auto subjects = Json::array();
+  bool named = false;
+  for (const auto& each : (*document)["subject"].as_array()) {
+    subjects.push(each);
+    if (each["digest"]["sha256"].as_string() != hex(from)) continue;
+    named = true;
+    auto other = each;
+    if (other["name"].as_string() == from) other.set("name", Json(to));
+    other.set("digest", Json::object({{"sha256", hex(to)}}));
+    subjects.push(std::move(other));
+  }
+  document->set("subject", std::move(subjects));
+  return named ? std::optional(document->dump()) : std::nullopt;
+}
+
 }  // namespace
+
+Result<void> carry_documents(ImageStore& store, const std::string& repository, const std::string& from, const std::string& to_repository, const std::string& to) {
+  if (repository == to_repository && from == to) return {};
+  std::vector<Artifact> missing;
+  const auto there = referrers_of(store.content(), store.repositories(), to_repository, to);
+  for (const auto& each : referrers_of(store.content(), store.repositories(), repository, from)) {
+    const bool statement = each.artifact_type == "application/vnd.in-toto+json";
+    const bool list = each.artifact_type == "application/spdx+json" || each.artifact_type == "application/vnd.cyclonedx+json";
+    if ((!statement && !list) || each.layers.size() != 1 || std::ranges::find(there, each.artifact_type, &Referrer::artifact_type) != there.end()) continue;
+    TRY(auto document, store.content().get(each.layers[0].digest));
+    if (statement && from != to) {
+      auto other = about_also(document, from, to);
+      if (!other) continue;
+      document = std::move(*other);
+    }
+    missing.push_back({each.artifact_type, std::move(document), each.annotations});
+  }
+  if (missing.empty()) return {};
+  return store.attach(to_repository, to, missing).map([](const auto&) {});
+}
 
 Result<std::string> compress_image(ImageStore& store, const std::string& repository, const std::string& digest, codec::Compression how,
                                    const std::function<bool(std::int64_t)>& on_bytes) {

@@ -17,4 +17,8 @@ inline constexpr const char* kCompressedFrom = "watari.compressed-from";
 Result<std::string> compress_image(ImageStore& store, const std::string& repository, const std::string& digest, codec::Compression how,
                                    const std::function<bool(std::int64_t)>& on_bytes = {});
 
+// Attaches to the manifest `to` what says the same of the image in any form: lists of its packages, and in-toto statements that are not signed,
+// with `to` as one more subject. Signatures stay with the bytes that they sign. What is there already is not attached again.
+Result<void> carry_documents(ImageStore& store, const std::string& repository, const std::string& from, const std::string& to_repository, const std::string& to);
+
 }  // namespace watari::oci

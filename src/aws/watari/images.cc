@@ -146,7 +146,11 @@ Result<PruneImagesResponse> prune_images(Call& call, const PruneImagesRequest& r
   response.blobs = std::move(pruned.blobs);
   response.layers = std::move(pruned.layers);
   response.freedBytes = pruned.bytes;
-  response.cacheEntries = call.platform.builder ? static_cast<std::int64_t>(call.platform.builder->collect_cache(wanted.grace, wanted.dry_run)) : 0;
+  if (!call.platform.builder) return response;
+  auto collected = call.platform.builder->collect_cache(wanted.grace, wanted.dry_run);
+  response.cacheEntries = static_cast<std::int64_t>(collected.entries);
+  response.cacheMounts = std::move(collected.mounts);
+  *response.freedBytes += collected.bytes;
   return response;
 }
 

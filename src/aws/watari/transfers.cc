@@ -89,7 +89,9 @@ Result<PushImageResponse> push_image(Call& call, const PushImageRequest& request
   auto* images = call.platform.images;
   TRY(auto id, registry->transfers().start([images, to, image, how](registry::Progress& progress) mutable -> Result<std::string> {
     if (how != codec::Compression::None) {
-      TRY(image.digest, compress(*images, image, how, progress));
+      TRY(auto digest, compress(*images, image, how, progress));
+      TRY_VOID(oci::carry_documents(*images, image.repository, image.digest, image.repository, digest));
+      image.digest = digest;
     }
     TRY_VOID(registry::push_image(*images, image.repository, image.digest, to.registry(), progress));
     return image.digest;
@@ -109,6 +111,7 @@ Result<CompressImageResponse> compress_image(Call& call, const CompressImageRequ
   auto* images = call.platform.images;
   TRY(auto id, registry->transfers().start([images, image, name, how](registry::Progress& progress) -> Result<std::string> {
     TRY(auto digest, compress(*images, image, how, progress));
+    TRY_VOID(oci::carry_documents(*images, image.repository, image.digest, name.repository, digest));
     TRY_VOID(images->tag(name.repository, name.tag, digest));
     return digest;
   }));
