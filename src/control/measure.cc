@@ -144,20 +144,31 @@ void Meter::measure_revisions(const model::TargetGroup& group, const std::vector
 void Meter::measure_health() {
   auto& state = *control_.state_;
   std::map<std::string, std::pair<int, int>> counts;  // healthy, unhealthy
+  std::map<std::string, int> open;                    // connections
   for (const auto& health : control_.evaluation_->health) {
     auto& [healthy, unhealthy] = counts[health.target_group];
     healthy += health.state == model::TargetState::Healthy || health.state == model::TargetState::Unavailable;
     unhealthy += health.state == model::TargetState::Unhealthy;
+    open[health.target_group] += health.in_flight;
   }
+  std::map<std::string, std::pair<model::Scope, int>> flows;  // by network load balancer
   state.target_groups.each("", [&](const std::string& arn, const model::TargetGroup& group) {
     const auto* balancer = load_balancer_of(arn);
     if (!balancer) return;
     auto space = is_network(*balancer) ? kNetworkBalancers : kBalancers;
+    if (is_network(*balancer)) {
+      auto& [scope, flow] = flows[*balancer];
+      scope = group.scope;
+      flow += open[arn];
+    }
     std::vector<model::Dimension> dimensions{{"LoadBalancer", balancer_dimension(*balancer)}, {"TargetGroup", group_dimension(arn)}};
     auto gauge = [&](const char* name, int value) { add(group.scope, {space, name, dimensions}, "Count", metrics::totals(1, value, value, value)); };
     gauge("HealthyHostCount", counts[arn].first);
     gauge("UnHealthyHostCount", counts[arn].second);
   });
+  for (const auto& [balancer, flow] : flows)
+    add(flow.first, {kNetworkBalancers, "ActiveFlowCount", {{"LoadBalancer", balancer_dimension(balancer)}}}, "Count",
+        metrics::totals(1, flow.second, flow.second, flow.second));
 }
 
 // Percent of what the task definition reserves, one sample a task.

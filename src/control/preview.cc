@@ -54,8 +54,7 @@ void add_hooks(std::vector<Step>& out, const model::Service& service, const std:
 
 std::vector<Step> steps_of(Control& control, const Proposal& proposal) {
   const auto& service = proposal.service;
-  // A deployment group has its own waits.
-  const auto configuration = service.controller == "CODE_DEPLOY" ? service.configuration : deployment_configuration(service);
+  const auto configuration = deployment_configuration(service);
   std::vector<Step> out;
   auto time_scale = time_scale_of(control, service);
   auto scaled = [&](Seconds wait) {

@@ -57,6 +57,25 @@ std::vector<std::string> choose_target_groups(const model::ServiceRevision& targ
   return groups;
 }
 
+// Blue/green may have left the tasks in the other group of a pair, to which all traffic goes. A rolling deployment moves no traffic: one that
+// names the first group alone would serve nobody there, so it goes on as a pair.
+void keep_pairs(const model::ServiceRevision& now, model::ServiceRevision& next) {
+  for (auto& balancer : next.load_balancers) {
+    if (!balancer.alternate_target_group.empty()) continue;
+    for (std::size_t i = 0; i < now.load_balancers.size() && i < now.target_groups.size(); ++i) {
+      const auto& before = now.load_balancers[i];
+      const auto& other = now.target_groups[i];
+      bool swapped = other != balancer.target_group &&
+                     (before.target_group == balancer.target_group || before.alternate_target_group == balancer.target_group);
+      if (!swapped) continue;
+      balancer.alternate_target_group = other;
+      balancer.production_listener_rule = before.production_listener_rule;
+      balancer.test_listener_rule = before.test_listener_rule;
+      balancer.role = before.role;
+    }
+  }
+}
+
 model::Deployment new_deployment(const State& state, const model::Service& service, Time now) {
   model::Deployment deployment;
   // Their times put deployments in order, so no two have the same.
@@ -261,6 +280,7 @@ Result<model::Service> update_service(Control& control, const std::string& key, 
     bool another = next.family != service.target.family || next.revision != service.target.revision;
     if (update.force || another || update.network || update.load_balancers || update.names) {
       supersede(state, service, control.now());
+      if (service.completed) keep_pairs(*service.completed, next);
       next.id = new_revision_id();
       next.created_at = control.now();
       next.pinned_images.clear();

@@ -257,6 +257,10 @@ def test_waits_end_by_continue_deployment(plain):
         plain.deploy.continue_deployment(deploymentId=deployment, deploymentWaitType="READY_WAIT")
         plain.until(lambda: plain.info(deployment).get("instanceTerminationWaitTimeStarted"))
         assert plain.info(deployment)["status"] == "InProgress" and plain.serving() == {"waited"}
+        under_way = plain.deploy.list_deployments(includeOnlyStatuses=["Created", "Queued", "InProgress", "Ready"])["deployments"]
+        assert deployment in under_way, "ecspresso looks for it so, to take it back"
+        events = {event["lifecycleEventName"]: event["status"] for event in plain.target(deployment)["lifecycleEvents"]}
+        assert (events["AfterAllowTraffic"], events["End"]) == ("Succeeded", "InProgress") and plain.target(deployment)["status"] == "InProgress"
         sets = {one["taskSetLabel"]: one["runningCount"] for one in plain.target(deployment)["taskSetsInfo"]}
         assert sets == {"Blue": 2, "Green": 2}
         plain.deploy.continue_deployment(deploymentId=deployment, deploymentWaitType="TERMINATION_WAIT")

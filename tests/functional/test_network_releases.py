@@ -1,5 +1,6 @@
 """Releases behind a network load balancer: connections instead of requests, and a listener where an application load balancer has a rule."""
 
+import json
 import pathlib
 import socket
 import sys
@@ -10,7 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from server import free_port  # noqa: E402
-from services import Application, Balanced, newest, register, until, wait, wait_for_deployment  # noqa: E402
+from services import Balanced, newest, register, wait, wait_for_deployment  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
 PORTS = {"portMappings": [{"containerPort": 8080}]}
@@ -95,3 +96,27 @@ def test_a_release_behind_a_network_load_balancer_fails_no_connection(server, ec
     assert load.made > 0 and not load.failed, (load.made, load.failed[:3])
     ecs.delete_service(service=name, force=True)
     wait(ecs, "services_inactive", services=[name])
+
+
+def test_codedeploy_switches_network_listeners_too(server, ecs, network):
+    balanced = Network(server, "net-cd")
+    definition = register(ecs, "net-cd", echo("v1"), **PORTS)
+    ecs.create_service(serviceName="net-cd", taskDefinition=definition, desiredCount=1, networkConfiguration=network,
+                       deploymentController={"type": "CODE_DEPLOY"}, loadBalancers=balanced.load_balancers(False))
+    assert wait_for_deployment(ecs, "net-cd")["status"] == "SUCCESSFUL"
+    deploy = server.client("codedeploy")
+    deploy.create_application(applicationName="net-cd", computePlatform="ECS")
+    deploy.create_deployment_group(
+        applicationName="net-cd", deploymentGroupName="net-cd", serviceRoleArn="arn:aws:iam::123456789012:role/codedeploy",
+        ecsServices=[{"clusterName": "default", "serviceName": "net-cd"}], loadBalancerInfo={"targetGroupPairInfoList": [balanced.pair()]},
+        deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"})
+    content = json.dumps({"version": 0.0, "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {
+        "TaskDefinition": register(ecs, "net-cd", echo("v2"), **PORTS), "LoadBalancerInfo": {"ContainerName": "app", "ContainerPort": 8080}}}}]})
+    with Connections(balanced) as load:
+        made = deploy.create_deployment(applicationName="net-cd", deploymentGroupName="net-cd",
+                                        revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": content}})["deploymentId"]
+        wait(deploy, "deployment_successful", deploymentId=made)
+        assert balanced.serving() == {"v2"}
+    assert load.made > 0 and not load.failed, (load.made, load.failed[:3])
+    ecs.delete_service(service="net-cd", force=True)
+    wait(ecs, "services_inactive", services=["net-cd"])

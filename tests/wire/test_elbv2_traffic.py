@@ -363,6 +363,10 @@ def test_network_load_balancers_forward_bytes(world, authority, server):
         return sum(point[stat] for point in points)
 
     wait(lambda: metric("NewFlowCount") >= 2)
+    with socket.create_connection(("127.0.0.1", plain["Port"])) as held:
+        held.sendall(b"abc")
+        assert held.recv(10) == b"cba"
+        wait(lambda: metric("ActiveFlowCount", stat="Maximum") >= 1)
     assert metric("HealthyHostCount", {"Name": "TargetGroup", "Value": group.rsplit(":", 1)[1]}, stat="Maximum") == 1
     assert "either HTTP" in refused(world.elb.create_listener, LoadBalancerArn=web["LoadBalancerArn"], Protocol="HTTP", Port=plain["Port"],
                                     DefaultActions=[fixed_answer()])["Message"]

@@ -182,6 +182,8 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
   }
   if (call.given("loadBalancers")) {
     TRY(update.load_balancers, balancers_from_wire(call, request.loadBalancers, definition, configuration.strategy));
+  } else {
+    for (const auto& balancer : service->target.load_balancers) TRY_VOID(check_advanced(balancer, configuration.strategy));
   }
   if (request.serviceConnectConfiguration) {
     TRY(update.names, names_from_wire(call, *request.serviceConnectConfiguration, cluster.name, definition));

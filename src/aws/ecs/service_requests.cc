@@ -60,7 +60,6 @@ Result<model::ServiceLoadBalancer> balancer_from_wire(const control::State& stat
   if (!find_port(definition, out.container, out.container_port))
     return error(kInvalid, "The container {} did not have a container port {} defined.", out.container, out.container_port);
   TRY_VOID(check_target_group(state, out.target_group));
-  bool shifts = strategy != model::Strategy::Rolling;
   if (in.advancedConfiguration) {
     const auto& advanced = *in.advancedConfiguration;
     out.alternate_target_group = advanced.alternateTargetGroupArn.value_or("");
@@ -68,11 +67,7 @@ Result<model::ServiceLoadBalancer> balancer_from_wire(const control::State& stat
     TRY(out.test_listener_rule, find_rule(state, advanced.testListenerRule.value_or(""), "testListenerRule"));
     out.role = advanced.roleArn.value_or("");
   }
-  if (shifts && (out.alternate_target_group.empty() || out.production_listener_rule.empty()))
-    return error(kInvalid,
-                 "The deployment strategy {} needs loadBalancers.advancedConfiguration with alternateTargetGroupArn and "
-                 "productionListenerRule.",
-                 name_of(strategy));
+  TRY_VOID(check_advanced(out, strategy));
   if (!out.alternate_target_group.empty()) {
     TRY_VOID(check_target_group(state, out.alternate_target_group));
     if (out.alternate_target_group == out.target_group)
@@ -171,6 +166,13 @@ Result<void> check_stages(const model::DeploymentConfiguration& configuration) {
 }
 
 }  // namespace
+
+Result<void> check_advanced(const model::ServiceLoadBalancer& balancer, model::Strategy strategy) {
+  bool complete = !balancer.alternate_target_group.empty() && !balancer.rules(false).empty();
+  if (strategy == model::Strategy::Rolling || complete) return {};
+  return error(kInvalid, "The deployment strategy {} needs loadBalancers.advancedConfiguration with alternateTargetGroupArn and productionListenerRule.",
+               name_of(strategy));
+}
 
 Result<model::DeploymentConfiguration> from_wire(Call& call, const DeploymentConfiguration& in, model::DeploymentConfiguration out) {
   if (in.deploymentCircuitBreaker) {

@@ -25,6 +25,9 @@ Result<std::vector<model::ServiceLoadBalancer>> balancers_from_wire(Call& call, 
                                                                     const model::TaskDefinition& definition,
                                                                     model::Strategy strategy);
 
+// A strategy that shifts traffic has a second target group and a rule to shift. InvalidParameterException.
+Result<void> check_advanced(const model::ServiceLoadBalancer& balancer, model::Strategy strategy);
+
 // Client aliases resolve by /etc/hosts, so their port has to be the container's. The namespace is a name, or the ARN of one that exists.
 Result<std::pair<std::string, std::vector<model::ServiceName>>> names_from_wire(Call& call, const ServiceConnectConfiguration& in,
                                                                                 const std::string& cluster, const model::TaskDefinition& definition);
