@@ -101,6 +101,26 @@ def test_twenty_releases_in_a_row_under_load_fail_no_request(hello):
     assert {str(v) for v in range(1, 21)} <= set(result["bodies"]), result
 
 
+def test_a_service_turns_rolling_and_back_under_load_without_a_failed_request(hello):
+    file = hello.directory / "watari.yml"
+    before = file.read_text()
+
+    def turn():
+        # From either target group, since blue/green has changed them with every release.
+        for number, strategy in enumerate(("rolling", "blue_green", "blue_green", "rolling", "blue_green")):
+            file.write_text(before.replace("release: {", f"release: {{strategy: {strategy}, "))
+            hello.set_version(f"{strategy}-{number}")
+            hello.up()
+            assert hello.version() == f"{strategy}-{number}"
+            tasks = {task["taskArn"] for task in hello.tasks()}
+            hello.up()
+            assert {task["taskArn"] for task in hello.tasks()} == tasks, "nothing has changed"
+
+    result = run_under_load(hello, turn)
+    file.write_text(before)
+    assert result["failed"] == 0, result
+
+
 def test_a_release_that_never_becomes_healthy_leaves_the_old_one_serving_and_says_why(hello):
     good = hello.version()
     start = hello.directory / "web/start"

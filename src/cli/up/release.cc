@@ -65,15 +65,18 @@ Json service_connect(const App& app, const Service& service) {
   return out;
 }
 
-// After a switch the two groups have changed places; which one is current is not ours to say.
+// After a switch the two groups have changed places; which one is current is not ours to say. A service that turned rolling goes on in either,
+// and may still show the pair.
 bool same_balancing(const Json& described, const Json& wanted) {
   if (described.as_array().size() != wanted.as_array().size()) return false;
   auto groups = [](const Json& entry) {
     return std::set<std::string>{entry["targetGroupArn"].as_string(), entry["advancedConfiguration"]["alternateTargetGroupArn"].as_string()};
   };
   return std::ranges::equal(described.as_array(), wanted.as_array(), [&](const Json& a, const Json& b) {
-    return groups(a) == groups(b) && a["containerName"] == b["containerName"] && a["containerPort"] == b["containerPort"] &&
-           a["advancedConfiguration"]["productionListenerRule"] == b["advancedConfiguration"]["productionListenerRule"];
+    bool pair = b["advancedConfiguration"].is_object();
+    bool same = pair ? groups(a) == groups(b) && a["advancedConfiguration"]["productionListenerRule"] == b["advancedConfiguration"]["productionListenerRule"]
+                     : groups(a).contains(b["targetGroupArn"].as_string());
+    return same && a["containerName"] == b["containerName"] && a["containerPort"] == b["containerPort"];
   });
 }
 
