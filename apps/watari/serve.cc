@@ -311,7 +311,7 @@ class Host {
     server_->route_stream("/v2", registry_->handler());
     server_->route_stream("/watari/contexts", aws::make_context_upload(*builder_, *credentials_));
     server_->route_stream("/watari/cache-mounts", aws::make_cache_transfer(*builder_, *credentials_));
-    for (const auto& prefix : aws::docker_prefixes()) server_->route_stream(prefix, aws::make_docker_api(*builder_, *images_, *credentials_));
+    for (const auto& prefix : aws::docker_prefixes()) server_->route_stream(prefix, aws::make_docker_api(*builder_, *images_, *credentials_, mirrors_));
     if (auto* terminals = dynamic_cast<engine::Terminals*>(engine_.get()))
       server_->route_websocket(std::string(engine::Sessions::kPath), terminals->sessions().handler());
     server_->route("/", aws::make_api(platform_, *credentials_));

@@ -40,8 +40,8 @@ Json set_of(const std::vector<std::string>& all) {
 class DockerCall {
  public:
   DockerCall(const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer, builder::Builder& builder, oci::ImageStore& images,
-             const Credentials& credentials)
-      : request_(request), body_(body), writer_(writer), builder_(builder), images_(images), credentials_(credentials) {
+             const Credentials& credentials, const registry::Mirrors& mirrors)
+      : request_(request), body_(body), writer_(writer), builder_(builder), images_(images), credentials_(credentials), mirrors_(mirrors) {
     for (auto& [name, value] : net::parse_query(request.query, true)) {
       if (name == "t") tags_.push_back(value);
       query_[name] = std::move(value);
@@ -159,9 +159,10 @@ class DockerCall {
     return send(200, Json::object({{"Status", "Login Succeeded"}, {"IdentityToken", ""}}));
   }
 
+  static registry::RemoteOptions options_of(const Json& login) { return {.user = login["username"].as_string(), .password = login["password"].as_string()}; }
   static Result<std::shared_ptr<registry::Remote>> remote_of(const std::string& name, const Json& login) {
     TRY(auto remote, registry::parse_remote(name));
-    return std::make_shared<registry::Remote>(std::move(remote), registry::RemoteOptions{.user = login["username"].as_string(), .password = login["password"].as_string()});
+    return std::make_shared<registry::Remote>(std::move(remote), options_of(login));
   }
 
   // What the docker command knows of the registry that it asks for.
@@ -283,8 +284,10 @@ class DockerCall {
       TRY(auto image, find(name));
       digest = image.digest;
     } else {
-      TRY(auto remote, remote_of(name, registry_login()));
-      registry::Sources from(std::move(remote));
+      // The login is the registry's own: a mirror that wants another is passed over.
+      TRY(auto remote, registry::parse_remote(name));
+      auto login_for = [&](const std::string& host) -> Result<registry::RemoteOptions> { return host == remote.host ? options_of(registry_login()) : registry::RemoteOptions{}; };
+      TRY(auto from, registry::sources_of(remote, mirrors_, login_for));
       registry::Progress progress;
       TRY(digest, registry::pull_image(images_, from, reference.repository, reference.tag, {}, progress));
     }
@@ -375,6 +378,7 @@ class DockerCall {
   builder::Builder& builder_;
   oci::ImageStore& images_;
   const Credentials& credentials_;
+  const registry::Mirrors& mirrors_;
   std::map<std::string, std::string> query_;
   std::vector<std::string> tags_;
   bool started_ = false;
@@ -382,9 +386,9 @@ class DockerCall {
 
 }  // namespace
 
-net::StreamHandler make_docker_api(builder::Builder& builder, oci::ImageStore& images, Credentials credentials) {
-  return [&builder, &images, credentials = std::move(credentials)](const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer) {
-    DockerCall(request, body, writer, builder, images, credentials).answer();
+net::StreamHandler make_docker_api(builder::Builder& builder, oci::ImageStore& images, Credentials credentials, registry::Mirrors mirrors) {
+  return [&builder, &images, credentials = std::move(credentials), mirrors = std::move(mirrors)](const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer) {
+    DockerCall(request, body, writer, builder, images, credentials, mirrors).answer();
   };
 }
 

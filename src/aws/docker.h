@@ -11,6 +11,7 @@
 #include "aws/credentials.h"
 #include "base/clock.h"
 #include "net/server.h"
+#include "registry/mirrors.h"
 
 namespace watari::builder {
 class Builder;
@@ -21,8 +22,8 @@ class ImageStore;
 
 namespace watari::aws {
 
-// For the streaming routes /_ping and /v1.N (docker_prefixes()). Everything must outlive the server.
-net::StreamHandler make_docker_api(builder::Builder& builder, oci::ImageStore& images, Credentials credentials);
+// For the streaming routes /_ping and /v1.N (docker_prefixes()). Builder and images must outlive the server. `mirrors` are asked by `docker pull`.
+net::StreamHandler make_docker_api(builder::Builder& builder, oci::ImageStore& images, Credentials credentials, registry::Mirrors mirrors);
 std::vector<std::string> docker_prefixes();
 
 // The config.json by which a docker command may speak to this server until `expires_at`. It holds a secret.

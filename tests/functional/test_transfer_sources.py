@@ -61,6 +61,17 @@ def test_a_mirror_is_asked_first_and_alone():
         assert not blobs_asked(second) and not blobs_asked(upstream)
 
 
+def test_docker_pull_asks_mirrors_too():
+    with mirrored(2) as (upstream, (first, second), server):
+        first.faults = ["wrong", 404, 503, 503]
+        for turn in range(2):  # as a docker command in a RUN step calls it
+            done = requests.post(f"{server.url}/v1.43/images/create", params={"fromImage": f"{upstream.host}/team/web", "tag": "1"}, auth=server.keys, timeout=30)
+            assert done.status_code == 200 and f"Digest: {digest_of(upstream.manifest)}" in done.text, done.text
+            if turn == 0:
+                assert blobs_asked(first) and all(path.startswith("/v2/copy/team/web/") for path in first.asked if path != "/v2/")
+                assert blobs_asked(second) and not blobs_asked(upstream)
+
+
 def test_the_next_source_takes_over_from_a_mirror_that_fails():
     with mirrored(2) as (upstream, (first, second), server):
         first.faults = ["wrong", 404, 503, 503]
