@@ -2,13 +2,20 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/sha.h>
 
 namespace watari {
 
+namespace {
+// EVP_sha256() would look it up again every time, which takes longer than hashing a small file.
+const EVP_MD* sha256_method() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return method;
+}
+}  // namespace
+
 Sha256 sha256(std::string_view bytes) {
   Sha256 out;
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), out.data());
+  EVP_Digest(bytes.data(), bytes.size(), out.data(), nullptr, sha256_method(), nullptr);
   return out;
 }
 
@@ -49,14 +56,6 @@ bool base64_decode(std::string_view text, std::string& out) {
   out.resize(static_cast<std::size_t>(length) - padding);
   return true;
 }
-
-namespace {
-// EVP_sha256() would look it up again for every stream, which takes longer than hashing a small file.
-const EVP_MD* sha256_method() {
-  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  return method;
-}
-}  // namespace
 
 struct Sha256Stream::Impl {
   EVP_MD_CTX* context = EVP_MD_CTX_new();

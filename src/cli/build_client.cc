@@ -66,12 +66,13 @@ namespace {
 
 // The index first; then the content that the server has not seen yet.
 Result<std::string> upload_context(Client& client, const up::Context& context) {
-  auto index = [rest = std::string_view(context.index())]() mutable {
+  TRY(const auto bytes, context.index());
+  auto index = [rest = std::string_view(bytes)]() mutable {
     auto piece = rest.substr(0, 256 * 1024);
     rest.remove_prefix(piece.size());
     return std::string(piece);
   };
-  TRY(auto answer, client.upload("/watari/contexts", {"index", context.sha256(), static_cast<std::int64_t>(context.index().size()), index}));
+  TRY(auto answer, client.upload("/watari/contexts", {"index", context.sha256(), static_cast<std::int64_t>(bytes.size()), index}));
   auto id = answer["contextId"].as_string();
   if (answer["missing"].as_array().empty()) return id;
   std::vector<std::string> missing;

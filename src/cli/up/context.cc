@@ -12,10 +12,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include "base/digest.h"
@@ -23,8 +25,20 @@
 #include "codec/tar.h"
 
 namespace watari::cli::up {
+
+// What goes into the archive, in its order.
+struct ContextItem {
+  codec::TarEntry entry;
+  bool file = false;  // a regular one: what else is to be known of it is read later
+  std::int64_t size = 0;
+  std::string digest;
+  nlink_t names = 1;
+  std::pair<dev_t, ino_t> inode{};
+};
+
 namespace {
 
+using Item = ContextItem;
 namespace fs = std::filesystem;
 
 auto failed(const std::string& what) { return fail(Code::Unavailable, "{}: {}", what, std::strerror(errno)); }
@@ -47,16 +61,6 @@ std::map<std::string, std::string> attributes_of(int file) {
   return found;
 }
 
-// What goes into the archive, in its order.
-struct Item {
-  codec::TarEntry entry;
-  bool file = false;  // a regular one: what else is to be known of it is read later
-  std::int64_t size = 0;
-  std::string digest;
-  nlink_t names = 1;
-  std::pair<dev_t, ino_t> inode{};
-};
-
 void take_status(Item& item, const struct stat& info) {
   item.entry.mode = static_cast<std::uint32_t>(info.st_mode & 07777);
   item.entry.mtime = info.st_mtime;
@@ -69,7 +73,7 @@ class Lister {
  public:
   Lister(const fs::path& root, const std::vector<std::string>& always, codec::IgnoreRules rules) : root_(root), always_(always), rules_(std::move(rules)) {}
 
-  Result<std::vector<Item>> list() {
+  Result<std::deque<Item>> list() {
     TRY_VOID(directory(""));
     return std::move(items_);
   }
@@ -130,7 +134,7 @@ class Lister {
   const fs::path& root_;
   const std::vector<std::string>& always_;
   codec::IgnoreRules rules_;
-  std::vector<Item> items_;
+  std::deque<Item> items_;
 };
 
 struct File {
@@ -140,7 +144,12 @@ struct File {
   }
 };
 
-Result<void> read_item(int root, Item& item, std::vector<char>& piece) {
+struct Piece {
+  static constexpr std::size_t kSize = 128 * 1024;
+  std::unique_ptr<char[]> bytes = std::make_unique_for_overwrite<char[]>(kSize);
+};
+
+Result<void> read_item(int root, Item& item, const Piece& piece) {
   File file{::openat(root, item.entry.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   struct stat info{};
   if (file.fd < 0 || ::fstat(file.fd, &info) != 0) return failed("read " + item.entry.path);
@@ -148,11 +157,11 @@ Result<void> read_item(int root, Item& item, std::vector<char>& piece) {
   take_status(item, info);
   Sha256Stream hash;
   ssize_t count = 0;
-  while ((count = ::read(file.fd, piece.data(), piece.size())) > 0) {
-    hash.update({piece.data(), static_cast<std::size_t>(count)});
+  while ((count = ::read(file.fd, piece.bytes.get(), Piece::kSize)) > 0) {
+    hash.update({piece.bytes.get(), static_cast<std::size_t>(count)});
     item.size += count;
     // Less than asked for, and all that was expected: that was the end, no need to ask again.
-    if (count < static_cast<ssize_t>(piece.size()) && item.size >= info.st_size) break;
+    if (count < static_cast<ssize_t>(Piece::kSize) && item.size >= info.st_size) break;
   }
   if (count < 0) return failed("read " + item.entry.path);
   item.entry.xattrs = attributes_of(file.fd);
@@ -160,43 +169,112 @@ Result<void> read_item(int root, Item& item, std::vector<char>& piece) {
   return {};
 }
 
-// Further names of a file that is there already.
-void find_links(std::vector<Item>& items) {
-  std::map<std::pair<dev_t, ino_t>, const std::string*> first;
-  for (auto& item : items) {
-    if (!item.file || item.names < 2) continue;
-    auto [found, fresh] = first.try_emplace(item.inode, &item.entry.path);
-    if (fresh) continue;
+// Writes the archive's entries one by one, in their order.
+class IndexWriter {
+ public:
+  explicit IndexWriter(codec::Sink sink) : sink_(std::move(sink)), tar_([this](std::string_view bytes) { return gather(bytes); }) { gathered_.reserve(kGathered); }
+
+  Result<void> add(Item& item) {
+    find_links(item);
+    item.entry.size = static_cast<std::int64_t>(item.digest.size());
+    return add_as_it_is(item);
+  }
+  Result<void> add_as_it_is(const Item& item) {
+    TRY_VOID(tar_.entry(item.entry));
+    return item.digest.empty() ? Result<void>() : tar_.data(item.digest);
+  }
+  Result<void> finish() {
+    TRY_VOID(tar_.finish());
+    return sink_(gathered_);
+  }
+
+ private:
+  static constexpr std::size_t kGathered = 32 * 1024;  // stays in the processor's cache
+
+  // A further name of a file that is there already.
+  void find_links(Item& item) {
+    if (!item.file || item.names < 2) return;
+    auto [found, fresh] = first_.try_emplace(item.inode, &item.entry.path);
+    if (fresh) return;
     item.entry.kind = codec::TarEntry::Kind::HardLink;
     item.entry.link = *found->second;
     item.entry.xattrs.clear();
     item.digest.clear();
   }
-}
 
-// Many small files: opening them takes longer than hashing, and an idle disk likes to be asked for several at once.
-Result<void> read_all(int root, std::vector<Item>& items) {
-  std::atomic<std::size_t> next = 0;
-  std::mutex mutex;
-  Result<void> done;
-  const auto work = [&] {
-    std::vector<char> piece(256 * 1024);
-    for (std::size_t i = next++; i < items.size(); i = next++) {
-      if (!items[i].file) continue;
-      auto read = read_item(root, items[i], piece);
-      if (read) continue;
-      std::lock_guard lock(mutex);
-      done = std::move(read);
-      next = items.size();
+  Result<void> gather(std::string_view bytes) {
+    if (gathered_.size() + bytes.size() > kGathered) {
+      TRY_VOID(sink_(gathered_));
+      gathered_.clear();
     }
-  };
-  std::vector<std::jthread> threads;
-  const auto count = std::min<std::size_t>({items.size() / 64, std::max(1u, std::thread::hardware_concurrency()), 8});
-  for (std::size_t i = 1; i < count; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
-  return done;
-}
+    gathered_ += bytes;
+    return {};
+  }
+
+  codec::Sink sink_;
+  std::string gathered_;
+  codec::TarWriter tar_;
+  std::map<std::pair<dev_t, ino_t>, const std::string*> first_;
+};
+
+// Reads the files and gives every item to `take` in its order. Many small files: opening them takes longer than hashing, and an idle disk
+// likes to be asked for several at once.
+class Reader {
+ public:
+  Reader(int root, std::deque<Item>& items) : root_(root), items_(items), ready_(items.size()) {}
+
+  Result<void> run(const std::function<Result<void>(Item&)>& take) {
+    std::vector<std::jthread> threads;
+    const auto count = std::min<std::size_t>({items_.size() / 64, std::max(1u, std::thread::hardware_concurrency()), 8});
+    for (std::size_t i = 1; i < count; ++i)
+      threads.emplace_back([this] {
+        Piece piece;
+        while (read_next(piece)) {
+        }
+      });
+    auto taken = take_all(take);
+    if (!taken) next_ = items_.size();
+    threads.clear();
+    return problem_ ? problem_ : taken;
+  }
+
+ private:
+  // Takes what is ready and reads along while nothing is.
+  Result<void> take_all(const std::function<Result<void>(Item&)>& take) {
+    Piece piece;
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      while (!ready_[i]) {
+        if (!read_next(piece)) ready_[i].wait(false);
+      }
+      if (failed_) return {};
+      TRY_VOID(take(items_[i]));
+    }
+    return {};
+  }
+
+  // False when there is nothing left to begin with.
+  bool read_next(Piece& piece) {
+    const auto i = next_++;
+    if (i >= items_.size()) return false;
+    auto read = items_[i].file && !failed_ ? read_item(root_, items_[i], piece) : Result<void>();
+    if (!read) {
+      std::lock_guard lock(mutex_);
+      problem_ = std::move(read);
+      failed_ = true;
+    }
+    ready_[i] = true;
+    ready_[i].notify_all();
+    return true;
+  }
+
+  const int root_;
+  std::deque<Item>& items_;
+  std::vector<std::atomic<bool>> ready_;
+  std::atomic<std::size_t> next_ = 0;
+  std::atomic<bool> failed_ = false;
+  std::mutex mutex_;
+  Result<void> problem_;
+};
 
 }  // namespace
 
@@ -211,34 +289,39 @@ Result<Context> Context::pack(const fs::path& directory, const std::vector<std::
   TRY(auto rules, codec::IgnoreRules::parse(text, ignore_file.string()));
   File root{::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
   if (root.fd < 0) return failed("read " + directory.string());
-  TRY(auto items, Lister(directory, always, std::move(rules)).list());
-  TRY_VOID(read_all(root.fd, items));
-  find_links(items);
-  Context context(directory);
-  context.index_.reserve(items.size() * 1200);
-  context.files_.reserve(items.size());
-  codec::TarWriter tar([&](std::string_view bytes) -> Result<void> {
-    context.index_ += bytes;
+  TRY(auto listed, Lister(directory, always, std::move(rules)).list());
+  auto items = std::make_shared<Items>(std::move(listed));
+  Sha256Stream hash;
+  IndexWriter index([&](std::string_view bytes) -> Result<void> {
+    hash.update(bytes);
     return {};
   });
-  for (auto& item : items) {
-    item.entry.size = static_cast<std::int64_t>(item.digest.size());
-    TRY_VOID(tar.entry(item.entry));
-    if (item.digest.empty()) continue;
-    TRY_VOID(tar.data(item.digest));
-    context.files_.try_emplace(std::move(item.digest), std::move(item.entry.path), item.size);
-  }
-  TRY_VOID(tar.finish());
-  context.sha256_ = sha256_hex(context.index_);
-  return context;
+  TRY_VOID(Reader(root.fd, *items).run([&](Item& item) { return index.add(item); }));
+  TRY_VOID(index.finish());
+  return Context(directory, std::move(items), hex(hash.finish()));
+}
+
+Result<std::string> Context::index() const {
+  std::string text;
+  text.reserve(items_->size() * 1200);
+  IndexWriter index([&](std::string_view bytes) -> Result<void> {
+    text += bytes;
+    return {};
+  });
+  for (const auto& item : *items_) TRY_VOID(index.add_as_it_is(item));
+  TRY_VOID(index.finish());
+  return text;
 }
 
 Result<ContextContent> Context::content(const std::vector<std::string>& digests) const {
+  std::unordered_map<std::string_view, const Item*> by_digest;
+  for (const auto& item : *items_)
+    if (!item.digest.empty()) by_digest.try_emplace(item.digest, &item);
   std::vector<ContextContent::File> files;
   for (const auto& digest : digests) {
-    auto found = files_.find(digest);
-    if (found == files_.end()) return fail(Code::Internal, "the server asks for {}, which is no content of this build context", digest);
-    files.push_back({root_ / found->second.first, digest, found->second.second});
+    auto found = by_digest.find(digest);
+    if (found == by_digest.end()) return fail(Code::Internal, "the server asks for {}, which is no content of this build context", digest);
+    files.push_back({root_ / found->second->entry.path, digest, found->second->size});
   }
   return ContextContent(std::move(files));
 }

@@ -2,9 +2,10 @@
 // A build context: the files of a directory, without what .dockerignore names. Packed as its index, a tar with the SHA-256 of each regular
 // file's bytes in place of the bytes; content is read again when the server asks for it.
 #include <cstdint>
+#include <deque>
 #include <filesystem>
+#include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -37,6 +38,8 @@ class ContextContent {
   bool ended_ = false;
 };
 
+struct ContextItem;
+
 class Context {
  public:
   // `always` (Dockerfiles, relative to the directory) are in it whatever .dockerignore says. `ignore_file`, when it exists, holds the
@@ -44,16 +47,19 @@ class Context {
   static Result<Context> pack(const std::filesystem::path& directory, const std::vector<std::string>& always,
                               const std::filesystem::path& ignore_file = {});
 
-  const std::string& index() const { return index_; }
   const std::string& sha256() const { return sha256_; }  // of the index
+  // Made when asked for: the server knows most contexts by the digest.
+  Result<std::string> index() const;
   // Internal when a digest is none of this context.
   Result<ContextContent> content(const std::vector<std::string>& digests) const;
 
  private:
-  explicit Context(std::filesystem::path root) : root_(std::move(root)) {}
+  using Items = std::deque<ContextItem>;
+  Context(std::filesystem::path root, std::shared_ptr<const Items> items, std::string sha256)
+      : root_(std::move(root)), items_(std::move(items)), sha256_(std::move(sha256)) {}
   std::filesystem::path root_;
-  std::string index_, sha256_;
-  std::unordered_map<std::string, std::pair<std::string, std::int64_t>> files_;  // by digest: one of them, with its size
+  std::shared_ptr<const Items> items_;
+  std::string sha256_;
 };
 
 }  // namespace watari::cli::up
