@@ -267,7 +267,6 @@ Result<model::Service> update_service(Control& control, const std::string& key, 
     if (update.configuration) service.configuration = *update.configuration;
     if (update.health_check_grace_period) service.health_check_grace_period = *update.health_check_grace_period;
     if (update.enable_execute_command) service.enable_execute_command = *update.enable_execute_command;
-    if (update.az_rebalancing) service.az_rebalancing = *update.az_rebalancing;
     if (update.propagate_tags) service.propagate_tags = *update.propagate_tags;
     if (update.managed_tags) service.managed_tags = *update.managed_tags;
     if (update.platform_version) service.platform_version = *update.platform_version;

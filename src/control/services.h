@@ -23,7 +23,7 @@ struct ServiceUpdate {
   std::optional<int> desired_count;
   std::optional<model::DeploymentConfiguration> configuration;
   std::optional<Seconds> health_check_grace_period;
-  std::optional<bool> enable_execute_command, az_rebalancing;
+  std::optional<bool> enable_execute_command;
   std::optional<std::string> propagate_tags, platform_version;
   std::optional<bool> managed_tags;
   // Any of these makes a new revision and a deployment that leads there; so does `force`.

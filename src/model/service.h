@@ -139,8 +139,6 @@ struct Service {
   std::string controller = "ECS";  // or CODE_DEPLOY (deployments are made by CodeDeploy only), EXTERNAL (task sets)
   Seconds health_check_grace_period{0};
   bool enable_execute_command = false;
-  bool az_rebalancing = false;
-  std::string role;
   std::string platform_version;
   std::string propagate_tags;
   bool managed_tags = false;  // tasks get the tags aws:ecs:clusterName and aws:ecs:serviceName
@@ -154,8 +152,8 @@ struct Service {
   Time created_at{};
   std::vector<TaskSet> task_sets;  // of the controller EXTERNAL
   WATARI_FIELDS(Service, scope, cluster, name, status, desired_count, configuration, controller, health_check_grace_period,
-                enable_execute_command, az_rebalancing, role, platform_version, propagate_tags, managed_tags, target, completed, tags,
-                events, back_off, client_token, created_by, created_at, task_sets)
+                enable_execute_command, platform_version, propagate_tags, managed_tags, target, completed, tags, events, back_off,
+                client_token, created_by, created_at, task_sets)
 };
 
 enum class DeploymentStatus {

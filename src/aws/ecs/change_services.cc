@@ -129,7 +129,6 @@ Result<CreateServiceResponse> create_service(Call& call, const CreateServiceRequ
     TRY(service.configuration, from_wire(call, *request.deploymentConfiguration, service.configuration));
   }
   service.health_check_grace_period = Seconds(request.healthCheckGracePeriodSeconds.value_or(0));
-  service.az_rebalancing = request.availabilityZoneRebalancing == "ENABLED";
   service.enable_execute_command = request.enableExecuteCommand.value_or(false);
   service.platform_version = request.platformVersion.value_or("LATEST");
   service.propagate_tags = request.propagateTags.value_or("NONE");
@@ -162,7 +161,6 @@ Result<UpdateServiceResponse> update_service(Call& call, const UpdateServiceRequ
   update.enable_execute_command = request.enableExecuteCommand;
   update.platform_version = request.platformVersion;
   if (request.healthCheckGracePeriodSeconds) update.health_check_grace_period = Seconds(*request.healthCheckGracePeriodSeconds);
-  if (request.availabilityZoneRebalancing) update.az_rebalancing = *request.availabilityZoneRebalancing == "ENABLED";
   auto configuration = service->configuration;
   if (request.deploymentConfiguration) {
     TRY(configuration, from_wire(call, *request.deploymentConfiguration, configuration));

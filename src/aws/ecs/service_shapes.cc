@@ -214,7 +214,6 @@ Service describe_service(const control::State& state, const model::Service& serv
   out.loadBalancers = load_balancers(service.target);
   out.deployments = entries_of(state, service);
   out.taskSets = task_sets(state, service);
-  out.roleArn = text(service.role);
   for (const auto& event : service.events) out.events.push_back({.id = event.id, .createdAt = event.at, .message = event.message});
   out.createdAt = service.created_at;
   if (!service.target.load_balancers.empty() || service.controller == "EXTERNAL")  // as on AWS: tools that write a service down would name it in vain
@@ -226,7 +225,7 @@ Service describe_service(const control::State& state, const model::Service& serv
   out.enableECSManagedTags = service.managed_tags;
   out.propagateTags = service.propagate_tags.empty() ? "NONE" : service.propagate_tags;
   out.enableExecuteCommand = service.enable_execute_command;
-  out.availabilityZoneRebalancing = service.az_rebalancing ? "ENABLED" : "DISABLED";
+  out.availabilityZoneRebalancing = "DISABLED";
 
   std::optional<model::Deployment> newest;
   state.deployments.each(control::deployment_prefix(service),
