@@ -57,16 +57,12 @@ void AccessLog::know(const Snapshot& snapshot) {
                .certificates = {}, .namespace_of_vpc = {}};
   rules_.clear();
   groups_.clear();
-  std::map<std::string, const model::Listener*> listeners;
-  std::map<std::string, const model::LoadBalancer*> balancers;
-  for (const auto& balancer : snapshot_.load_balancers)
-    if (logs_access(balancer)) balancers[balancer.arn] = &balancer;
-  for (const auto& listener : snapshot_.listeners)
-    if (balancers.contains(listener.load_balancer)) listeners[listener.arn] = &listener;
-  for (const auto& rule : snapshot_.rules)
-    if (auto listener = listeners.find(rule.listener); listener != listeners.end())
-      rules_[rule_key(rule.arn)] = {&rule, listener->second, balancers[listener->second->load_balancer]};
-  for (const auto& group : snapshot.target_groups) groups_[backend_name(group.arn)] = group.arn;
+  for (const auto& [arn, rule] : snapshot_.rules) {
+    const auto* listener = snapshot_.listeners.find(rule.listener);
+    const auto* balancer = listener ? snapshot_.load_balancers.find(listener->load_balancer) : nullptr;
+    if (balancer && logs_access(*balancer)) rules_[rule_key(arn)] = {&rule, listener, balancer};
+  }
+  for (const auto& [arn, group] : snapshot.target_groups) groups_[backend_name(arn)] = arn;
 }
 
 void AccessLog::add(std::string_view line) {

@@ -10,19 +10,20 @@
 #include <vector>
 
 #include "balancer/counters.h"
-#include "balancer/shared.h"
 #include "base/result.h"
+#include "base/shared_map.h"
 #include "model/balancing.h"
 
 namespace watari::balancer {
 
+// By ARN. Made from one another, so that what changed is found without looking at the rest (base/shared_map.h).
 struct Snapshot {
-  Shared<model::LoadBalancer> load_balancers;
-  Shared<model::Listener> listeners;
-  Shared<model::Rule> rules;  // default rules included
-  Shared<model::TargetGroup> target_groups;
-  Shared<model::Target> targets;
-  std::map<std::string, std::string> certificates;      // ARN -> certificate, chain and private key as PEM
+  SharedMap<model::LoadBalancer> load_balancers;
+  SharedMap<model::Listener> listeners;
+  SharedMap<model::Rule> rules;  // default rules included
+  SharedMap<model::TargetGroup> target_groups;
+  SharedMap<model::Target> targets;                     // by "<ARN of the target group>/<something>"
+  SharedMap<std::string> certificates;                  // certificate, chain and private key as PEM
   std::map<std::string, std::string> namespace_of_vpc;  // vpc id -> /run/netns name; absent: the host's
 };
 

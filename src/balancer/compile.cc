@@ -72,14 +72,10 @@ bool Compiler::reachable(const model::TargetGroup& group) const {
   return group.target_type == "instance" || vpc == snapshot.namespace_of_vpc.end() || options.namespaces.contains(group.vpc);
 }
 
-void Compiler::know_groups() {
-  for (const auto& group : snapshot.target_groups) groups[group.arn] = &group;
-}
-
 std::string Compiler::split(const model::Rule& rule) const {
   std::vector<model::WeightedTargetGroup> known;
   for (const auto& share : rule.action.forward)
-    if (auto found = groups.find(share.target_group); found != groups.end() && reachable(*found->second)) known.push_back(share);
+    if (const auto* group = snapshot.target_groups.find(share.target_group); group && reachable(*group)) known.push_back(share);
   return split_of(known);
 }
 
@@ -106,10 +102,10 @@ std::string Compiler::tls_options(int port, const std::vector<ListenerView>& lis
   std::string list;
   for (const auto& view : listeners)
     for (const auto& arn : view.listener->certificates) {
-      auto pem = snapshot.certificates.find(arn);
-      if (pem == snapshot.certificates.end()) continue;
-      auto file = "certificate-" + sha256_hex(pem->second).substr(0, 16) + ".pem";
-      plan.files[file] = pem->second;
+      const auto* pem = snapshot.certificates.find(arn);
+      if (!pem) continue;
+      auto file = "certificate-" + sha256_hex(*pem).substr(0, 16) + ".pem";
+      plan.files[file] = *pem;
       auto line = options.run_directory + "/" + file + " [" + policy_options(view.listener->ssl_policy) + "]\n";
       if (!list.contains(line)) list += line;
     }
@@ -125,16 +121,13 @@ std::string Compiler::tls_options(int port, const std::vector<ListenerView>& lis
 }
 
 Plan Compiler::run() {
-  std::map<std::string, const model::LoadBalancer*> balancers;
-  std::map<std::string, std::vector<const model::Rule*>> rules;
-  for (const auto& balancer : snapshot.load_balancers) balancers[balancer.arn] = &balancer;
+  std::map<std::string_view, std::vector<const model::Rule*>> rules;
   plan.descriptors = options.descriptors;
-  know_groups();
-  for (const auto& rule : snapshot.rules) rules[rule.listener].push_back(&rule);
-  for (const auto& listener : snapshot.listeners) {
-    auto balancer = balancers.find(listener.load_balancer);
-    if (balancer == balancers.end()) continue;
-    ListenerView view{&listener, balancer->second, std::move(rules[listener.arn])};
+  for (const auto& [arn, rule] : snapshot.rules) rules[rule.listener].push_back(&rule);
+  for (const auto& [arn, listener] : snapshot.listeners) {
+    const auto* balancer = snapshot.load_balancers.find(listener.load_balancer);
+    if (!balancer) continue;
+    ListenerView view{&listener, balancer, std::move(rules[arn])};
     std::ranges::sort(view.rules, {}, [](auto* rule) { return rule->priority == 0 ? 1 << 20 : rule->priority; });
     for (const auto* rule : view.rules)
       for (const auto& share : rule->action.forward) group_users.emplace(share.target_group, view.balancer);
@@ -147,27 +140,29 @@ Plan Compiler::run() {
     if (first.listener->protocol == "HTTP" || first.listener->protocol == "HTTPS") add_http_port(port, listeners);
     else add_tcp_port(port, first);
   }
-  for (const auto& group : snapshot.target_groups)
-    if (group_users.contains(group.arn) && reachable(group)) add_backend(group);
+  for (const auto& [arn, group] : snapshot.target_groups)
+    if (group_users.contains(arn) && reachable(group)) add_backend(group);
   return std::move(plan);
 }
 
-bool Compiler::reweigh(const Snapshot& before) {
+std::optional<std::set<std::string>> Compiler::reweigh(const Snapshot& before) {
   bool same = snapshot.load_balancers.same(before.load_balancers) && snapshot.listeners.same(before.listeners) &&
-              snapshot.target_groups.same(before.target_groups) && snapshot.rules.size() == before.rules.size() &&
-              snapshot.certificates == before.certificates && snapshot.namespace_of_vpc == before.namespace_of_vpc;
-  if (!same) return false;
-  if (snapshot.rules.same(before.rules)) return true;
+              snapshot.target_groups.same(before.target_groups) && snapshot.certificates.same(before.certificates) &&
+              snapshot.namespace_of_vpc == before.namespace_of_vpc;
+  if (!same) return std::nullopt;
   std::vector<const model::Rule*> changed;
-  for (std::size_t i = 0; i < snapshot.rules.size(); ++i) {
-    if (equal(before.rules[i], snapshot.rules[i])) continue;
-    if (!differ_in_weights_only(before.rules[i], snapshot.rules[i])) return false;
-    changed.push_back(&snapshot.rules[i]);
-  }
-  know_groups();
+  SharedMap<model::Rule>::differences(before.rules, snapshot.rules, [&](const std::string&, const model::Rule* old, const model::Rule* now) {
+    same = same && old && now && differ_in_weights_only(*old, *now);
+    changed.push_back(now);
+  });
+  if (!same) return std::nullopt;
+  std::set<std::string> keys;
   for (const auto* rule : changed)
-    if (auto split_now = plan.splits.find(rule_key(rule->arn)); split_now != plan.splits.end()) split_now->second = split(*rule);
-  return true;
+    if (auto split_now = plan.splits.find(rule_key(rule->arn)); split_now != plan.splits.end()) {
+      split_now->second = split(*rule);
+      keys.insert(split_now->first);
+    }
+  return keys;
 }
 
 // Short, since HAProxy writes and reads it for every request; the configuration says the ARN beside it.
@@ -226,11 +221,11 @@ std::string split_of_map(const std::vector<std::pair<std::string, std::string>>&
 
 Plan compile(const Snapshot& snapshot, const CompileOptions& options) { return Compiler{.snapshot = snapshot, .options = options}.run(); }
 
-bool reweigh(Plan& plan, const Snapshot& before, const Snapshot& now, const CompileOptions& options) {
+std::optional<std::set<std::string>> reweigh(Plan& plan, const Snapshot& before, const Snapshot& now, const CompileOptions& options) {
   Compiler compiler{.snapshot = now, .options = options, .plan = std::move(plan)};
-  bool done = compiler.reweigh(before);
+  auto changed = compiler.reweigh(before);
   plan = std::move(compiler.plan);
-  return done;
+  return changed;
 }
 
 }  // namespace watari::balancer

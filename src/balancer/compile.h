@@ -5,6 +5,7 @@
 // target sits in which server slot and how a rule splits its traffic are run-time state: the admin socket changes them.
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -54,9 +55,9 @@ struct CompileOptions {
 };
 
 Plan compile(const Snapshot& snapshot, const CompileOptions& options);
-// Makes the plan of `before` that of `now`, when they differ in weights and targets only: the work of a few rules, however many there
-// are. Otherwise false, and the plan is as it was.
-bool reweigh(Plan& plan, const Snapshot& before, const Snapshot& now, const CompileOptions& options);
+// Makes the plan of `before` that of `now`, when they differ in weights and targets only: the work of the rules that changed, however
+// many there are. Returns the keys of those; otherwise none, and the plan is as it was.
+std::optional<std::set<std::string>> reweigh(Plan& plan, const Snapshot& before, const Snapshot& now, const CompileOptions& options);
 
 // Names that HAProxy sees, made from ARNs.
 std::string backend_name(const std::string& target_group_arn);

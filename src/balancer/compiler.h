@@ -29,14 +29,12 @@ struct Compiler {
   const Snapshot& snapshot;
   const CompileOptions& options;
   Plan plan = {};
-  std::map<std::string, const model::TargetGroup*> groups = {};       // by ARN
   std::map<std::string, const model::LoadBalancer*> group_users = {};  // target group -> a load balancer that forwards to it
   std::map<int, std::vector<ListenerView>> ports = {};
 
   Plan run();
-  bool reweigh(const Snapshot& before);
+  std::optional<std::set<std::string>> reweigh(const Snapshot& before);
 
-  void know_groups();
   bool reachable(const model::TargetGroup& group) const;
   std::string split(const model::Rule& rule) const;
   // Notes how the rule splits its traffic; returns the expression that draws a backend's name.

@@ -54,7 +54,7 @@ struct HttpPort {
     for (const auto& view : listeners)
       for (const auto* rule : view.rules)
         for (const auto& share : rule->action.forward)
-          if (auto group = compiler.groups.find(share.target_group); group != compiler.groups.end() && group->second->protocol_version != "HTTP1") return false;
+          if (const auto* group = compiler.snapshot.target_groups.find(share.target_group); group && group->protocol_version != "HTTP1") return false;
     return true;
   }
 
@@ -107,7 +107,7 @@ struct HttpPort {
     const auto& rule = *listeners.front().rules.front();
     std::set<std::string> backends;
     for (const auto& share : rule.action.forward)
-      if (auto group = compiler.groups.find(share.target_group); group != compiler.groups.end() && compiler.reachable(*group->second))
+      if (const auto* group = compiler.snapshot.target_groups.find(share.target_group); group && compiler.reachable(*group))
         backends.insert(backend_name(share.target_group));
     auto key = rule_key(rule.arn);
     if (!backends.empty()) compiler.plan.shortcuts[key] = std::move(backends);

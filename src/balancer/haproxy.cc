@@ -12,29 +12,6 @@
 
 namespace watari::balancer {
 
-namespace {
-
-std::string address_of(const model::Target& target) { return fmt::format("{}:{}", target.address, target.port); }
-
-std::string server(const std::string& backend, char kind, std::size_t index) { return fmt::format("{}/{}{}", backend, kind, index + 1); }
-
-std::string state_commands(const std::string& backend, std::size_t index, const char* state) {
-  return fmt::format("set server {} state {}; set server {} state {}", server(backend, 's', index), state, server(backend, 'o', index), state);
-}
-
-std::string place_commands(const std::string& backend, std::size_t index, const Slot& slot) {
-  auto colon = slot.address.rfind(':');
-  auto address = slot.address.substr(0, colon), port = slot.address.substr(colon + 1);
-  auto checked = server(backend, 's', index), open = server(backend, 'o', index);
-  // Through `drain`, since leaving maintenance counts as up until the first probe says otherwise.
-  return fmt::format("set server {0} state maint; set server {0} addr {2} port {3}; set server {0} state drain; "
-                     "set server {0} health down; set server {1} state maint; set server {1} addr {2} port {3}; "
-                     "enable health {1}; set server {1} state drain; set server {1} health down{4}",
-                     checked, open, address, port, slot.draining ? "" : "; " + state_commands(backend, index, "ready"));
-}
-
-}  // namespace
-
 Haproxy::Haproxy(const Options& options, AccessLogSink sink)
     : options_(options), addresses_(bind_addresses(options.address)), sockets_(addresses_), keeper_(options.run_directory, options.haproxy), sink_(std::move(sink)) {}
 
@@ -80,7 +57,7 @@ void Haproxy::adopt() {
     if (!open && !stat.server.starts_with("s")) continue;
     auto index = parse_number<std::size_t>(stat.server.substr(1)).value_or(0);
     if (index == 0) continue;
-    auto& slots = tables_[stat.backend].slots;
+    auto& slots = wanted_.tables[stat.backend].slots;
     if (slots.size() < index) slots.resize(index);
     if (open) {
       slots[index - 1].settled |= !slots[index - 1].free() && stat.status == "no check";
@@ -105,7 +82,7 @@ void Haproxy::adopt() {
   for (const auto& [rule, backends] : shortcuts_)
     if (auto taken = taken_.find(rule); taken == taken_.end() || splits_[rule] != taken->second) splits_.erase(rule);
   sockets_.adopt(process_->pidfd());
-  log::info("load balancer: adopted HAProxy with {} backends", tables_.size());
+  log::info("load balancer: adopted HAProxy with {} backends", wanted_.tables.size());
 }
 
 CompileOptions Haproxy::examine(const Snapshot& snapshot) {
@@ -123,8 +100,8 @@ CompileOptions Haproxy::examine(const Snapshot& snapshot) {
     if (place.empty()) place = place_inside(identity);
     if (!place.empty()) options.inside[vpc] = place;
   }
-  bool held = !wanted_.empty() && planned_with_.closed_ports.empty() && snapshot.listeners.same(planned_.listeners);
-  for (const auto& listener : held ? Shared<model::Listener>() : snapshot.listeners) {
+  bool held = !wanted_.generation.empty() && wanted_.taken_with.closed_ports.empty() && snapshot.listeners.same(wanted_.taken.listeners);
+  for (const auto& [arn, listener] : held ? SharedMap<model::Listener>() : snapshot.listeners) {
     if (sockets_.holds(listener.port)) continue;
     if (options.closed_ports.contains(listener.port)) continue;
     if (auto free = port_is_free(addresses_, listener.port); !free) {
@@ -137,74 +114,6 @@ CompileOptions Haproxy::examine(const Snapshot& snapshot) {
   complaints_ = std::move(complaints);
   incomplete_ = !options.closed_ports.empty() || options.namespaces.size() < snapshot.namespace_of_vpc.size();
   return options;
-}
-
-std::vector<std::string> Haproxy::place(const Snapshot& snapshot) {
-  std::map<std::string_view, Places> wanted;  // by target group
-  for (const auto& target : snapshot.targets) wanted[target.target_group][address_of(target)] = target.draining_until;
-  std::vector<std::string> commands;
-  std::map<std::string, SlotTable> tables;
-  for (const auto& backend : plan_.backends) {
-    auto& table = tables[backend.name] = std::move(tables_[backend.name]);
-    for (auto& command : place(backend, table, wanted[backend.group])) commands.push_back(std::move(command));
-  }
-  tables_ = std::move(tables);
-  return commands;
-}
-
-std::vector<std::string> Haproxy::place(const Backend& backend, SlotTable& table, const Places& wanted) {
-  std::vector<std::string> commands;
-  if (table.slots.empty()) table.slots.resize(slots_for(wanted.size()));
-  for (std::size_t i = 0; i < table.slots.size(); ++i) {
-    auto& slot = table.slots[i];
-    if (slot.free()) continue;
-    auto want = wanted.find(slot.address);
-    if (want == wanted.end()) {
-      if (backend.cuts && slot.draining && SystemClock().now() >= slot.deadline) overdue_.emplace_back(backend.name, slot.address);
-      slot = Slot{.freed = Steady::now()};
-      commands.push_back(state_commands(backend.name, i, "maint"));
-      continue;
-    }
-    slot.deadline = want->second.value_or(Time{});
-    if (want->second.has_value() != slot.draining) {
-      slot.draining = want->second.has_value();
-      slot.drained = Steady::now();
-      commands.push_back(state_commands(backend.name, i, !slot.draining ? "ready" : backend.sticky ? "maint" : "drain"));
-    }
-  }
-  for (const auto& [address, deadline] : wanted) {
-    if (table.find(address)) continue;
-    auto free = table.free_slot(backend.timeout + Seconds(1));
-    if (free < 0) {
-      free = static_cast<int>(table.slots.size());
-      table.slots.resize(std::max(table.slots.size() + 1, std::min<std::size_t>(table.slots.size() * 2, 4096)));
-    }
-    auto index = static_cast<std::size_t>(free);
-    table.slots[index] = Slot{.address = address, .draining = deadline.has_value(), .deadline = deadline.value_or(Time{})};
-    commands.push_back(place_commands(backend.name, index, table.slots[index]));
-  }
-  return commands;
-}
-
-std::vector<std::string> Haproxy::prepare(const Snapshot& snapshot) {
-  auto options = examine(snapshot);
-  bool known = !wanted_.empty() && options == planned_with_ && reweigh(plan_, planned_, snapshot, options);
-  auto slots = [&] {
-    std::size_t count = 0;
-    for (const auto& [name, table] : tables_) count += table.slots.size();
-    return count;
-  };
-  auto before = slots();
-  std::vector<std::string> commands;
-  if (!known) {
-    plan_ = compile(snapshot, options);
-    access_log_.know(snapshot);
-  }
-  if (!known || !snapshot.targets.same(planned_.targets)) commands = place(snapshot);
-  if (!known || slots() != before) wanted_ = generation_of(plan_, tables_, options_.run_directory);
-  planned_ = snapshot;
-  planned_with_ = std::move(options);
-  return commands;
 }
 
 Result<void> Haproxy::order(const std::string& commands) {
@@ -258,10 +167,9 @@ std::string Haproxy::take_shortcut(const std::string& rule, const std::string& s
 // All of a rule's ranges at once: a request sees the old ones or the new ones.
 Result<void> Haproxy::change_splits() {
   std::vector<std::string> commits;
-  auto before = splits_.begin();  // both are ordered by rule
-  for (const auto& [rule, text] : plan_.splits) {
-    while (before != splits_.end() && before->first < rule) ++before;
-    if (before != splits_.end() && before->first == rule && before->second == text) continue;
+  for (const auto& rule : wanted_.unsent) {
+    const auto& text = wanted_.plan.splits.at(rule);
+    if (auto sent = splits_.find(rule); sent != splits_.end() && sent->second == text) continue;
     TRY_VOID(write_split(rule, text));  // first: a HAProxy that dies now starts with it
     auto map = map_file({.run_directory = options_.run_directory}, rule);
     std::string commands;
@@ -271,7 +179,9 @@ Result<void> Haproxy::change_splits() {
     commits.push_back(commands + fmt::format("commit map @{} {}", version, map) + take_shortcut(rule, text));
     splits_[rule] = text;
   }
-  return order_all(commits);
+  TRY_VOID(order_all(commits));
+  wanted_.unsent.clear();
+  return {};
 }
 
 void Haproxy::retire(std::unique_ptr<Process> process) {
@@ -290,9 +200,9 @@ void Haproxy::sweep() {
 }
 
 void Haproxy::provide() {
-  if (!running() || generation_ != wanted_) return;
+  if (!running() || generation_ != wanted_.generation) return;
   if (!keeper_.stands_by(number_)) {
-    auto sockets = sockets_.inherited(plan_.listening);
+    auto sockets = sockets_.inherited(wanted_.plan.listening);
     if (auto log = logs_.find(number_); log != logs_.end()) sockets.emplace_back(kRequestLogVariable, log->second.fd());
     auto stands_by = keeper_.stand_by(number_, process_->pidfd(), sockets);
     if (!stands_by && !complaints_.contains(stands_by.error().message)) {
@@ -303,8 +213,8 @@ void Haproxy::provide() {
   auto began = Steady::now();
   if (provided_ || began < provide_again_) return;
   auto write = [this]() -> Result<void> {
-    TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(plan_, tables_)));
-    return write_file(fmt::format("{}/haproxy-{}.now", options_.run_directory, number_), render(plan_, tables_, wanted_, options_.run_directory, number_));
+    TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(wanted_.plan, wanted_.tables)));
+    return write_file(fmt::format("{}/haproxy-{}.now", options_.run_directory, number_), render(wanted_.plan, wanted_.tables, wanted_.generation, options_.run_directory, number_));
   };
   provided_ = write().has_value();
   provide_again_ = Steady::now() + 20 * (Steady::now() - began);  // thousands of targets take a while
@@ -327,7 +237,7 @@ void Haproxy::stop(std::chrono::milliseconds limit) {
   }
   splits_.clear();
   generation_.clear();
-  wanted_.clear();
+  wanted_.generation.clear();
   logs_.clear();
 }
 
@@ -337,15 +247,15 @@ void Haproxy::remove_stale_files() const {
   for (const auto& entry : std::filesystem::directory_iterator(options_.run_directory, error)) {
     auto name = entry.path().filename().string();
     bool split = name.starts_with("split-") && name.ends_with(".map");
-    bool stale = split ? !plan_.splits.contains(name.substr(6, name.size() - 10))
-                       : (name.starts_with("body-") || name.starts_with("certificate")) && !plan_.files.contains(name);
+    bool stale = split ? !wanted_.plan.splits.contains(name.substr(6, name.size() - 10))
+                       : (name.starts_with("body-") || name.starts_with("certificate")) && !wanted_.plan.files.contains(name);
     std::error_code ignored;
     if (stale) std::filesystem::remove(entry.path(), ignored);
   }
 }
 
 Result<void> Haproxy::reload() {
-  const auto& plan = plan_;
+  const auto& plan = wanted_.plan;
   auto began = Steady::now() - std::chrono::seconds(1);
   if (running()) take_states(parse_stat(process_->command("show stat -1 4 -1 no-maint").value_or("")));
   for (const auto& [name, content] : plan.files) TRY_VOID(write_file(options_.run_directory + "/" + name, content));
@@ -353,9 +263,9 @@ Result<void> Haproxy::reload() {
     auto before = splits_.find(rule);
     if (before == splits_.end() || before->second != split_text) TRY_VOID(write_split(rule, split_text));
   }
-  TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(plan, tables_)));
+  TRY_VOID(write_file(options_.run_directory + "/servers.state", render_states(plan, wanted_.tables)));
   auto number = number_ + 1;
-  auto configuration = render(plan, tables_, wanted_, options_.run_directory, number);
+  auto configuration = render(plan, wanted_.tables, wanted_.generation, options_.run_directory, number);
   bool again = running();
   if (process_ && !again) process_->remove_files();
   TRY_VOID(sockets_.open(plan.listening));
@@ -367,19 +277,20 @@ Result<void> Haproxy::reload() {
   sockets_.keep(plan.listening);
   if (again) retire(std::move(process_));
   // Until now the old process chose among the old targets.
-  for (auto& [name, table] : tables_)
+  for (auto& [name, table] : wanted_.tables)
     for (auto& slot : table.slots)
       if (slot.drained > began) slot.drained = Steady::now();
   counting_.take(number, {});  // from zero
   process_ = std::move(next);
   number_ = number;
-  generation_ = wanted_;
+  generation_ = wanted_.generation;
   provided_ = true;  // it begins with that
   splits_ = plan.splits;
   shortcuts_ = plan.shortcuts;
   taken_.clear();
   for (const auto& [rule, backends] : shortcuts_)
     if (const auto& whole = splits_.at(rule); backends.contains(whole)) taken_[rule] = whole;
+  wanted_.unsent.clear();
   versions_.clear();
   remove_stale_files();
   log::info("load balancer: HAProxy {} with {} ports and {} target groups", again ? "reloaded" : "started", plan.ports.size(),
@@ -391,24 +302,25 @@ Result<void> Haproxy::reload() {
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
 void Haproxy::cut_overdue() {
   auto cut = [&](const Process& process) {
-    for (const auto& [backend, address] : overdue_)
+    for (const auto& [backend, address] : wanted_.overdue)
       for (const auto& stat : seen_[process.number()][backend].stats)
         if (stat.address == address) (void)process.command(fmt::format("shutdown sessions server {}/{}", backend, stat.server));
   };
   if (process_) cut(*process_);
   for (const auto& process : replaced_) cut(*process);
-  overdue_.clear();
+  wanted_.overdue.clear();
 }
 
 Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   if (snapshot.listeners.empty()) {
     stop(std::chrono::seconds(5));
-    tables_.clear();
+    wanted_.tables.clear();
     return {};
   }
-  auto commands = prepare(snapshot);
+  auto commands = wanted_.take(snapshot, examine(snapshot));
+  if (wanted_.compiled) access_log_.know(snapshot);
   auto carry_out = [&]() -> Result<void> {
-    if (!running() || generation_ != wanted_) return reload();
+    if (!running() || generation_ != wanted_.generation) return reload();
     provided_ = provided_ && commands.empty();
     TRY_VOID(order_all(commands));
     return change_splits();
@@ -416,7 +328,7 @@ Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   auto done = carry_out();
   // Half done is repaired by a reload, which carries everything.
   if (!done) generation_.clear();
-  if (done && !overdue_.empty()) cut_overdue();
+  if (done && !wanted_.overdue.empty()) cut_overdue();
   return done;
 }
 

@@ -15,8 +15,8 @@
 #include "balancer/listening.h"
 #include "balancer/process.h"
 #include "balancer/request_log.h"
-#include "balancer/slots.h"
 #include "balancer/socket.h"
+#include "balancer/wanted.h"
 
 namespace watari::balancer {
 
@@ -44,12 +44,6 @@ class Haproxy {
 
  private:
   CompileOptions examine(const Snapshot& snapshot);
-  // What it takes to know the plan, the slots and the generation that the snapshot needs; does nothing for what did not change.
-  std::vector<std::string> prepare(const Snapshot& snapshot);
-  // Puts targets into slots, takes them out, drains; returns the commands for a HAProxy that has these slots already.
-  using Places = std::map<std::string, std::optional<Time>>;  // address -> until when it drains
-  std::vector<std::string> place(const Snapshot& snapshot);
-  std::vector<std::string> place(const Backend& backend, SlotTable& table, const Places& wanted);
   void cut_overdue();
   Result<void> reload();
   Result<void> change_splits();
@@ -83,19 +77,14 @@ class Haproxy {
   bool provided_ = false;                           // the keeper's configuration is that of now
   Steady::time_point provide_again_{};
   std::unique_ptr<Process> process_;                // the newest one: it listens
-  std::vector<std::pair<std::string, std::string>> overdue_;  // backend, address: removed while requests were on their way
   std::vector<std::unique_ptr<Process>> replaced_;  // finishing their requests
   int number_ = 0;                                  // of the last process
-  Snapshot planned_;                // what plan_ was made of
-  CompileOptions planned_with_;
-  Plan plan_;
-  std::map<std::string, SlotTable> tables_;  // by backend name
+  Wanted wanted_;
   std::map<std::string, std::string> splits_;  // as HAProxy has them
   std::map<std::string, unsigned> versions_;   // of their maps, where it was asked
   std::map<std::string, std::set<std::string>> shortcuts_;  // as HAProxy has them
   std::map<std::string, std::string> taken_;                   // rule -> backend of the shortcut that is taken; none: no entry
   std::string generation_;                     // as HAProxy has it; empty: reload, whatever it has
-  std::string wanted_;                         // the generation of plan_ and tables_
   struct Seen {
     Steady::time_point at{};  // when it was asked
     std::vector<ServerStat> stats;

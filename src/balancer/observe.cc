@@ -48,8 +48,8 @@ std::vector<const Backend*> Haproxy::to_ask(const Process& process) {
   auto now = Steady::now();
   bool newest = &process == process_.get();
   std::vector<const Backend*> out;
-  for (const auto& backend : plan_.backends) {
-    const auto& slots = tables_[backend.name].slots;
+  for (const auto& backend : wanted_.plan.backends) {
+    const auto& slots = wanted_.tables[backend.name].slots;
     bool moves = std::ranges::any_of(slots, [&](const Slot& slot) { return slot.draining || (newest && !slot.free() && (!slot.up || !slot.settled)); });
     if (moves || now - seen[backend.name].at > kRound) out.push_back(&backend);
   }
@@ -64,7 +64,7 @@ Result<void> Haproxy::ask(const Process& process, const std::vector<const Backen
     auto some = std::span(backends).subspan(from, std::min(kAskedAtOnce, backends.size() - from));
     std::string text;
     for (const auto* backend : some) {
-      bool all = backend->sticky && std::ranges::any_of(tables_[backend->name].slots, &Slot::draining);
+      bool all = backend->sticky && std::ranges::any_of(wanted_.tables[backend->name].slots, &Slot::draining);
       text += fmt::format("{}show stat {} 6 -1{}", text.empty() ? "" : "; ", backend->name, all ? "" : " no-maint");
     }
     TRY(auto csv, process.command(text, interrupt));
@@ -118,9 +118,9 @@ void Haproxy::count() {
     return true;
   });
   std::map<std::string, std::vector<std::string>> known;
-  for (const auto& backend : plan_.backends) {
+  for (const auto& backend : wanted_.plan.backends) {
     auto& addresses = known[backend.name];
-    for (const auto& slot : tables_[backend.name].slots)
+    for (const auto& slot : wanted_.tables[backend.name].slots)
       if (!slot.free()) addresses.push_back(slot.address);
   }
   counting_.keep(known);
@@ -128,7 +128,7 @@ void Haproxy::count() {
 
 std::vector<TargetGroupCounters> Haproxy::counters() const {
   std::vector<TargetGroupCounters> out;
-  for (const auto& backend : plan_.backends) {
+  for (const auto& backend : wanted_.plan.backends) {
     TargetGroupCounters group{.target_group = backend.group, .total = {}, .targets = {}};
     if (auto found = counting_.groups().find(backend.name); found != counting_.groups().end()) {
       group.total = found->second.total;
@@ -144,8 +144,8 @@ std::vector<TargetGroupCounters> Haproxy::counters() const {
 
 void Haproxy::take_states(const std::vector<ServerStat>& stats) {
   for (const auto& stat : stats) {
-    auto table = tables_.find(stat.backend);
-    if (table == tables_.end() || !stat.server.starts_with("s")) continue;
+    auto table = wanted_.tables.find(stat.backend);
+    if (table == wanted_.tables.end() || !stat.server.starts_with("s")) continue;
     auto index = parse_number<std::size_t>(stat.server.substr(1)).value_or(0);
     if (index == 0 || index > table->second.slots.size()) continue;
     auto& slot = table->second.slots[index - 1];
@@ -186,11 +186,11 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
   count();
   static const std::vector<ServerStat> kNone;
   std::unordered_map<std::string_view, const Backend*> backends;
-  for (const auto& backend : plan_.backends) backends[backend.group] = &backend;
+  for (const auto& backend : wanted_.plan.backends) backends[backend.group] = &backend;
 
   std::vector<model::TargetHealth> all;
   std::vector<std::string> orders;  // one round trip for all: thousands of targets may settle in the same moment
-  for (const auto& target : snapshot.targets) {
+  for (const auto& [key, target] : snapshot.targets) {
     auto found = backends.find(target.target_group);
     const auto* backend = found == backends.end() ? nullptr : found->second;
     if (!backend) {
@@ -200,7 +200,7 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
                      .description = "Target group is not configured to receive traffic from the load balancer"});
       continue;
     }
-    auto& table = tables_[backend->name];
+    auto& table = wanted_.tables[backend->name];
     auto address = fmt::format("{}:{}", target.address, target.port);
     auto* slot = table.find(address);
     const ServerStat* stat = nullptr;

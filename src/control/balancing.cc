@@ -429,26 +429,23 @@ Result<void> deregister_targets(Control& control, const std::string& target_grou
   });
 }
 
-std::optional<Time> remove_drained_targets(Control& control, bool fresh) {
+std::optional<Time> remove_drained_targets(Control& control, const std::set<std::string>& draining, bool fresh) {
   auto& state = control.state();
-  std::vector<model::Target> draining;
-  state.targets.each("", [&](const std::string&, const model::Target& target) {
-    if (target.draining_until) draining.push_back(target);
-  });
   if (draining.empty()) return std::nullopt;
   std::set<std::string> of_tasks;
   state.tasks.each("", [&](const std::string&, const model::Task& task) {
     if (!task.forgotten && !task.service.empty()) of_tasks.insert(task.address);
   });
   std::optional<Time> next;
-  for (const auto& target : draining) {
+  for (const auto& key : draining) {
+    auto target = *state.targets.find(key);
     if (of_tasks.contains(target.address)) continue;
     bool idle = false;
     if (fresh)
       for (const auto& health : control.target_health(target.target_group))
         idle |= health.address == target.address && health.port == target.port && health.state == model::TargetState::Draining &&
                 health.in_flight == 0;
-    if (idle || control.now() >= *target.draining_until) state.targets.erase(target_key(target));
+    if (idle || control.now() >= *target.draining_until) state.targets.erase(key);
     else if (!next || *target.draining_until < *next) next = target.draining_until;
   }
   return next;

@@ -3,6 +3,7 @@
 // there is one); on error nothing has changed. Errors carry AWS's name in `reason`. Thread: the control loop.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -64,8 +65,8 @@ struct TargetAddress {
 Result<void> register_targets(Control& control, const std::string& target_group, const std::vector<TargetAddress>& targets);
 // They drain for the group's deregistration delay. InvalidTarget when one is not registered.
 Result<void> deregister_targets(Control& control, const std::string& target_group, const std::vector<TargetAddress>& targets);
-// Removes targets that have drained and that no task owns (those of tasks are removed by their service's plan). `fresh`: what
-// the balancer said last is about the present state. Returns when to look again.
-std::optional<Time> remove_drained_targets(Control& control, bool fresh);
+// Removes those of the draining targets (by key) that have drained and that no task owns (those of tasks are removed by their service's
+// plan). `fresh`: what the balancer said last is about the present state. Returns when to look again.
+std::optional<Time> remove_drained_targets(Control& control, const std::set<std::string>& draining, bool fresh);
 
 }  // namespace watari::control

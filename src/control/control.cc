@@ -1,5 +1,7 @@
 #include "control/control.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "control/evaluation.h"
 #include "control/meter.h"
@@ -52,10 +54,8 @@ Result<void> Control::start(Ports ports) {
 metrics::Store& Control::metrics() { return meter_->store(); }
 
 std::vector<model::TargetHealth> Control::target_health(const std::string& target_group) const {
-  std::vector<model::TargetHealth> out;
-  for (const auto& health : evaluation_->health)
-    if (health.target_group == target_group) out.push_back(health);
-  return out;
+  auto of_group = evaluation_->health_of(target_group);
+  return {of_group.begin(), of_group.end()};
 }
 
 Result<std::string> Control::image_digest(const std::string& image) const {
@@ -73,6 +73,9 @@ void Control::observe(model::TaskStatus status) {
 void Control::observe(std::vector<model::TargetHealth> health) {
   scheduler_.post([this, health = std::move(health)]() mutable {
     evaluation_->health = std::move(health);
+    // As the balancer tells it, group by group, it is in order already.
+    constexpr auto by = &model::TargetHealth::target_group;
+    if (!std::ranges::is_sorted(evaluation_->health, {}, by)) std::ranges::sort(evaluation_->health, {}, by);
     evaluation_->health_at = now();
     schedule();
   });

@@ -38,16 +38,24 @@ std::string Control::Evaluation::vpc_namespace(const std::string& vpc) {
 }
 
 // Certificate, chain and key in one text, as HAProxy reads them.
-void Control::Evaluation::add_certificate(const std::string& arn, std::map<std::string, std::string>& out) {
+void Control::Evaluation::add_certificate(const std::string& arn) {
   const auto* certificate = control.state().certificates.find(arn);
-  if (!certificate || out.contains(arn)) return;
+  if (!certificate || balancing.certificates.contains(arn)) return;
   auto key = control.ports_.unseal ? control.ports_.unseal(certificate->sealed_key, arn) : fail(Code::Unavailable, "there is no vault");
   if (!key) {
     log::error("certificate {}: {}", arn, key.error().message);
+    certificates_told = {};  // tried again next time
     return;
   }
   auto line = [](const std::string& pem) { return pem.empty() || pem.ends_with('\n') ? pem : pem + "\n"; };
-  out[arn] = line(certificate->body) + line(certificate->chain) + line(*key);
+  balancing.certificates.put(arn, line(certificate->body) + line(certificate->chain) + line(*key));
+}
+
+void Control::Evaluation::add_namespace(const std::string& vpc) {
+  if (vpc.empty() || balancing.namespace_of_vpc.contains(vpc)) return;
+  auto name = vpc_namespace(vpc);
+  if (name.empty()) namespaces_told = false;  // likewise
+  else balancing.namespace_of_vpc[vpc] = name;
 }
 
 void Control::Evaluation::tell_balancer() {
@@ -62,32 +70,26 @@ void Control::Evaluation::tell_balancer() {
     return;
   }
   auto& state = control.state();
-  // What did not change is told as the list that was told before: the balancer need not look at it.
   auto& snapshot = balancing;
-  auto collect = [this]<class T>(const store::Table<T>& table, balancer::Shared<T>& out) {
-    auto& told = versions_told[&table];
-    if (told == table.version() + 1) return;
-    told = table.version() + 1;
-    std::vector<T> list;
-    list.reserve(table.size());
-    table.each("", [&](const std::string&, const T& value) { list.push_back(value); });
-    out = std::move(list);
-  };
-  collect(state.load_balancers, snapshot.load_balancers);
-  collect(state.listeners, snapshot.listeners);
-  collect(state.rules, snapshot.rules);
-  collect(state.target_groups, snapshot.target_groups);
-  collect(state.targets, snapshot.targets);
-  snapshot.certificates.clear();
-  for (const auto& listener : snapshot.listeners)
-    for (const auto& arn : listener.certificates) add_certificate(arn, snapshot.certificates);
-  snapshot.namespace_of_vpc.clear();
-  auto add_namespace = [&](const std::string& vpc) {
-    if (vpc.empty() || snapshot.namespace_of_vpc.contains(vpc)) return;
-    if (auto name = vpc_namespace(vpc); !name.empty()) snapshot.namespace_of_vpc[vpc] = name;
-  };
-  for (const auto& balancer : snapshot.load_balancers) add_namespace(balancer.vpc);
-  for (const auto& group : snapshot.target_groups) add_namespace(group.vpc);
+  bool same_certificates = snapshot.listeners.same(state.listeners.rows()) && certificates_told.same(state.certificates.rows());
+  bool same_namespaces = namespaces_told && snapshot.load_balancers.same(state.load_balancers.rows()) && snapshot.target_groups.same(state.target_groups.rows());
+  snapshot.load_balancers = state.load_balancers.rows();
+  snapshot.listeners = state.listeners.rows();
+  snapshot.rules = state.rules.rows();
+  snapshot.target_groups = state.target_groups.rows();
+  snapshot.targets = state.targets.rows();
+  if (!same_certificates) {
+    certificates_told = state.certificates.rows();
+    snapshot.certificates = {};
+    for (const auto& [key, listener] : snapshot.listeners)
+      for (const auto& arn : listener.certificates) add_certificate(arn);
+  }
+  if (!same_namespaces) {
+    namespaces_told = true;
+    snapshot.namespace_of_vpc.clear();
+    for (const auto& [key, balancer] : snapshot.load_balancers) add_namespace(balancer.vpc);
+    for (const auto& [key, group] : snapshot.target_groups) add_namespace(group.vpc);
+  }
   balancing_told = version;
   auto count = ++applied;
   control.ports_.balancer->apply(snapshot);
@@ -170,8 +172,14 @@ void Control::Evaluation::tell_names() {
 void Control::Evaluation::tell_engine() {
   auto& state = control.state();
   auto& engine = *control.ports_.engine;
-  std::set<std::string> registered;  // addresses that are still in a target group
-  state.targets.each("", [&](const std::string&, const model::Target& target) { registered.insert(target.address); });
+  std::optional<std::set<std::string>> registered;  // addresses that are still in a target group
+  auto is_registered = [&](const std::string& address) {
+    if (!registered) {
+      registered.emplace();
+      state.targets.each("", [&](const std::string&, const model::Target& target) { registered->insert(target.address); });
+    }
+    return registered->contains(address);
+  };
   std::vector<model::Task> to_launch;
   state.tasks.each("", [&](const std::string&, const model::Task& task) {
     if (task.forgotten) return;
@@ -181,7 +189,7 @@ void Control::Evaluation::tell_engine() {
         control.schedule();  // the next evaluation writes that down
       }
     } else if (task.desired_stopped) {
-      bool in_group = !task.service.empty() && registered.contains(task.address);
+      bool in_group = !task.service.empty() && is_registered(task.address);
       bool named = task.drain_until && control.now() < *task.drain_until;
       if (named) wake_at(*task.drain_until);
       if (!in_group && !named && stopping.insert(task.id).second) engine.stop(task.id, task.stop_code, task.stop_reason);

@@ -135,7 +135,13 @@ void Control::Evaluation::keep_books() {
     auto key = task_key(task);
     state.tasks.put(key, std::move(task));
   }
-  if (auto next = remove_drained_targets(control, fresh())) wake_at(*next);
+  const auto& targets = state.targets.rows();
+  SharedMap<model::Target>::differences(looked_at, targets, [&](const std::string& key, const model::Target*, const model::Target* now) {
+    if (now && now->draining_until) draining.insert(key);
+    else draining.erase(key);
+  });
+  looked_at = targets;
+  if (auto next = remove_drained_targets(control, draining, fresh())) wake_at(*next);
 }
 
 void Control::Evaluation::collect_garbage() {

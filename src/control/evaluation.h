@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,12 +30,14 @@ struct Control::Evaluation {
   plan::ServiceSnapshot snapshot_of(const model::Service& service, const std::vector<const model::Task*>& tasks) const;
   void apply(const plan::ServiceSnapshot& snapshot, const plan::Plan& plan);
   std::uint64_t balancing_version() const;
+  std::span<const model::TargetHealth> health_of(const std::string& target_group) const;
   bool settled() const;
   bool fresh() const;
 
   // --- what the world is told, after the commit (effects.cc) ---
   void carry_out();
-  void add_certificate(const std::string& arn, std::map<std::string, std::string>& out);
+  void add_certificate(const std::string& arn);
+  void add_namespace(const std::string& vpc);
   void tell_balancer();
   void tell_security();
   void tell_names();
@@ -56,13 +59,15 @@ struct Control::Evaluation {
   Control& control;
 
   std::vector<model::TaskStatus> inbox;
-  std::vector<model::TargetHealth> health;
+  std::vector<model::TargetHealth> health;  // as the balancer told it last, by target group
   std::optional<Time> health_at;
 
   bool started = false, scheduled = false;
   std::optional<Time> wake;
   std::optional<Scheduler::TimerId> timer;
   std::optional<Time> garbage_at;
+  std::set<std::string> draining;        // keys of the targets that leave
+  SharedMap<model::Target> looked_at;    // the targets of which it holds them
 
   std::vector<std::string> under_way;  // keys of the deployments that the last evaluation moved
   std::set<std::string> calling;       // ids of hook runs that are being called
@@ -73,8 +78,9 @@ struct Control::Evaluation {
   std::map<std::string, std::string> namespaces;  // of VPCs
 
   std::optional<std::uint64_t> balancing_told, security_told;  // versions of the tables
-  balancer::Snapshot balancing;                       // what the balancer was told
-  std::map<const void*, std::uint64_t> versions_told;  // of the tables in it, and one more: 0 is none
+  balancer::Snapshot balancing;                           // what the balancer was told
+  SharedMap<model::Certificate> certificates_told;        // what its certificates were made of
+  bool namespaces_told = false;                           // its namespaces are whole
   std::uint64_t applied = 0, flushed = 0;                      // counts of balancer.apply() and of those in effect
   Time flushed_at{};
   // (VPC, namespace) -> name -> addresses

@@ -28,6 +28,11 @@ std::uint64_t Control::Evaluation::balancing_version() const {
          state.targets.version() + state.certificates.version();
 }
 
+std::span<const model::TargetHealth> Control::Evaluation::health_of(const std::string& target_group) const {
+  auto found = std::ranges::equal_range(health, target_group, {}, &model::TargetHealth::target_group);
+  return {found.begin(), found.end()};
+}
+
 bool Control::Evaluation::settled() const {
   return balancing_told && *balancing_told == balancing_version() && flushed == applied;
 }
@@ -96,8 +101,7 @@ plan::ServiceSnapshot Control::Evaluation::snapshot_of(const model::Service& ser
     if (auto* group = state.target_groups.find(arn)) out.deregistration_delays[arn] = group->deregistration_delay;
     state.targets.each(arn + "/", [&](const std::string&, const model::Target& target) { out.targets.push_back(target); });
   }
-  for (const auto& entry : health)
-    if (groups.contains(entry.target_group)) out.health.push_back(entry);
+  for (const auto& arn : groups) std::ranges::copy(health_of(arn), std::back_inserter(out.health));
   if (newest && in_progress(newest->status) && newest->verdict.enabled && control.ports_.balancer)
     for (const auto& group : control.ports_.balancer->counters())
       if (groups.contains(group.target_group)) out.counts[group.target_group] = counts_of(group.total);

@@ -137,7 +137,7 @@ void FakeEngine::stop(const std::string& id, std::string stop_code, std::string 
   if (found == tasks.end()) return;
   auto& task = found->second;
   if (task.stopping || task.status.state == TaskState::Stopped) return;
-  for (const auto& target : world_.balancer.effective.targets) {
+  for (const auto& [key, target] : world_.balancer.effective.targets) {
     if (target.address != task.address) continue;
     if (!target.draining_until)
       world_.complain("task " + id + " is stopped while it is a target that is not draining");
@@ -201,10 +201,10 @@ void FakeBalancer::answer_flushes() {
 
 int FakeBalancer::serving(const balancer::Snapshot& snapshot) const {
   int count = 0;
-  for (const auto& rule : snapshot.rules)
+  for (const auto& [arn, rule] : snapshot.rules)
     for (const auto& forward : rule.action.forward) {
       if (forward.weight == 0) continue;
-      for (const auto& target : snapshot.targets)
+      for (const auto& [key, target] : snapshot.targets)
         if (target.target_group == forward.target_group && !target.draining_until && world_.engine.serves(target.address)) ++count;
     }
   return count;
@@ -220,7 +220,7 @@ void FakeBalancer::take_effect(balancer::Snapshot snapshot) {
       world_.service().status == "ACTIVE")
     world_.complain("nothing serves any more after a change of targets or weights");
   effective = std::move(snapshot);
-  for (const auto& target : effective.targets) {
+  for (const auto& [key, target] : effective.targets) {
     if (!target.draining_until && !in_flight.contains(target.address)) in_flight[target.address] = world_.random(3);
     if (!target.draining_until) continue;
     // Its requests end by themselves.
@@ -237,9 +237,9 @@ void FakeBalancer::probe() {
   std::vector<model::TargetHealth> report;
   std::string text;
   std::set<std::string> attached;
-  for (const auto& rule : effective.rules)
+  for (const auto& [arn, rule] : effective.rules)
     for (const auto& forward : rule.action.forward) attached.insert(forward.target_group);
-  for (const auto& target : effective.targets) {
+  for (const auto& [key, target] : effective.targets) {
     auto name = target_name(target.target_group, target.address);
     model::TargetHealth health{target.target_group, target.address, target.port, model::TargetState::Initial, {}, {}, 0};
     health.in_flight = in_flight[target.address];

@@ -9,36 +9,39 @@
 #include "balancer/process.h"
 #include "balancer/slots.h"
 #include "balancer/socket.h"
+#include "support.h"
 
 namespace watari::balancer {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::edit, testing::put;
+
+const std::string kShop = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/shop/0123";
+const std::string kAdmin = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/admin/0123";
 
 Snapshot two_balancers() {
   Snapshot snapshot;
   for (std::string name : {"shop", "admin"}) {
-    snapshot.load_balancers.edit().push_back({.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost",
-                                       .attributes = {{"idle_timeout.timeout_seconds", name == "shop" ? "120" : "60"}}});
-    snapshot.listeners.edit().push_back({.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = 80});
-    snapshot.target_groups.edit().push_back({.arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/" + name + "/0123",
-                                      .name = name, .vpc = "vpc-1"});
-    snapshot.rules.edit().push_back({.arn = "default/" + name, .listener = "listener/" + name,
-                              .action = {.forward = {{snapshot.target_groups[snapshot.target_groups.size() - 1].arn, 1}}}});
+    put(snapshot.load_balancers, {.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost",
+                                  .attributes = {{"idle_timeout.timeout_seconds", name == "shop" ? "120" : "60"}}});
+    put(snapshot.listeners, {.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = 80});
+    const auto& group = name == "shop" ? kShop : kAdmin;
+    put(snapshot.target_groups, {.arn = group, .name = name, .vpc = "vpc-1"});
+    put(snapshot.rules, {.arn = "default/" + name, .listener = "listener/" + name, .action = {.forward = {{group, 1}}}});
   }
-  auto& check = snapshot.target_groups.edit()[0].health_check;
-  check = {.port = "9000", .path = "/it's?a=b", .matcher = "200-299,302", .interval = 10s, .timeout = 3s,
-           .healthy_threshold = 3, .unhealthy_threshold = 4};
-  snapshot.rules.edit().push_back({.arn = "rule/1", .listener = "listener/shop", .priority = 7,
-                            .conditions = {{"path-pattern", "", {"/a b'*"}}, {"source-ip", "", {"10.0.0.0/8", "::1/128"}}},
-                            .action = {.type = model::ActionType::FixedResponse, .status_code = "403", .body = "no"}});
-  snapshot.rules.edit().push_back({.arn = "rule/2", .listener = "listener/shop", .priority = 3,
-                            .conditions = {{"http-header", "X-Beta", {"*yes?"}}, {"query-string", "", {"v=2*"}}},
-                            .action = {.forward = {{snapshot.target_groups[0].arn, 90}, {snapshot.target_groups[1].arn, 10}}}});
-  snapshot.rules.edit().push_back({.arn = "rule/3", .listener = "listener/admin", .priority = 1,
-                            .conditions = {{"host-header", "", {"*.old.test"}}},
-                            .action = {.type = model::ActionType::Redirect, .status_code = "HTTP_302", .protocol = "#{protocol}",
-                                       .host = "new.test", .path = "/x/#{path}", .query = "from=#{host}&%20<"}});
+  edit(snapshot.target_groups, kShop)->health_check = {.port = "9000", .path = "/it's?a=b", .matcher = "200-299,302", .interval = 10s,
+                                                      .timeout = 3s, .healthy_threshold = 3, .unhealthy_threshold = 4};
+  put(snapshot.rules, {.arn = "rule/1", .listener = "listener/shop", .priority = 7,
+                       .conditions = {{"path-pattern", "", {"/a b'*"}}, {"source-ip", "", {"10.0.0.0/8", "::1/128"}}},
+                       .action = {.type = model::ActionType::FixedResponse, .status_code = "403", .body = "no"}});
+  put(snapshot.rules, {.arn = "rule/2", .listener = "listener/shop", .priority = 3,
+                       .conditions = {{"http-header", "X-Beta", {"*yes?"}}, {"query-string", "", {"v=2*"}}},
+                       .action = {.forward = {{kShop, 90}, {kAdmin, 10}}}});
+  put(snapshot.rules, {.arn = "rule/3", .listener = "listener/admin", .priority = 1,
+                       .conditions = {{"host-header", "", {"*.old.test"}}},
+                       .action = {.type = model::ActionType::Redirect, .status_code = "HTTP_302", .protocol = "#{protocol}",
+                                  .host = "new.test", .path = "/x/#{path}", .query = "from=#{host}&%20<"}});
   return snapshot;
 }
 
@@ -73,19 +76,19 @@ TEST(Compile, KeepsTargetsAndWeightsOutOfTheStructure) {
     return generation_of(plan, tables, "/run/w");
   };
   auto before = generation();
-  snapshot.targets.edit().push_back({.target_group = snapshot.target_groups[0].arn, .address = "10.0.0.7", .port = 80});
-  snapshot.rules.edit()[3].action.forward[0].weight = 1;
+  put(snapshot.targets, {.target_group = kShop, .address = "10.0.0.7", .port = 80});
+  edit(snapshot.rules, "rule/2")->action.forward[0].weight = 1;
   EXPECT_EQ(generation(), before);
-  snapshot.target_groups.edit()[0].health_check.path = "/other";
+  edit(snapshot.target_groups, kShop)->health_check.path = "/other";
   EXPECT_NE(generation(), before);
 }
 
 TEST(Compile, ReweighsWithoutCompilingAnew) {
   auto before = two_balancers(), now = before;
   auto plan = compile(before, options());
-  now.rules.edit()[3].action.forward = {{before.target_groups[0].arn, 1}, {before.target_groups[1].arn, 3}};
-  now.targets.edit().push_back({.target_group = before.target_groups[0].arn, .address = "10.0.0.7", .port = 80});
-  ASSERT_TRUE(reweigh(plan, before, now, options()));
+  edit(now.rules, "rule/2")->action.forward = {{kShop, 1}, {kAdmin, 3}};
+  put(now.targets, {.target_group = kShop, .address = "10.0.0.7", .port = 80});
+  EXPECT_EQ(reweigh(plan, before, now, options()), std::set{rule_key("rule/2")});
   EXPECT_EQ(plan.splits, compile(now, options()).splits);
   EXPECT_NE(plan.splits, compile(before, options()).splits);
 }
@@ -94,15 +97,15 @@ TEST(Compile, CompilesAnewWhenMoreThanWeightsDiffers) {
   auto before = two_balancers();
   using Change = std::function<void(Snapshot&)>;
   std::vector<Change> changes = {
-      [](Snapshot& now) { now.load_balancers.edit()[0].dns_name = "other"; },
-      [](Snapshot& now) { now.listeners.edit()[0].port = 81; },
-      [](Snapshot& now) { now.target_groups.edit()[0].protocol = "HTTPS"; },
-      [](Snapshot& now) { now.rules.edit().pop_back(); },
-      [](Snapshot& now) { now.rules.edit()[0].priority = 9; },
-      [](Snapshot& now) { now.rules.edit()[2].conditions[0].values = {"/other"}; },
-      [](Snapshot& now) { now.rules.edit()[2].action.body = "other"; },
-      [](Snapshot& now) { now.rules.edit()[3].action.forward[0].target_group = "other"; },
-      [](Snapshot& now) { now.certificates["arn"] = "pem"; },
+      [](Snapshot& now) { edit(now.load_balancers, "lb/shop")->dns_name = "other"; },
+      [](Snapshot& now) { edit(now.listeners, "listener/shop")->port = 81; },
+      [](Snapshot& now) { edit(now.target_groups, kShop)->protocol = "HTTPS"; },
+      [](Snapshot& now) { now.rules.erase("rule/3"); },
+      [](Snapshot& now) { edit(now.rules, "rule/1")->priority = 9; },
+      [](Snapshot& now) { edit(now.rules, "rule/1")->conditions[0].values = {"/other"}; },
+      [](Snapshot& now) { edit(now.rules, "rule/1")->action.body = "other"; },
+      [](Snapshot& now) { edit(now.rules, "rule/2")->action.forward[0].target_group = "other"; },
+      [](Snapshot& now) { now.certificates.put("arn", "pem"); },
       [](Snapshot& now) { now.namespace_of_vpc["vpc-1"] = "other"; },
   };
   for (std::size_t i = 0; i < changes.size(); ++i) {

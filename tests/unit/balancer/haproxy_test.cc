@@ -28,6 +28,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::Client;
+using testing::Edit, testing::edit, testing::put;
 using testing::HttpServer;
 using testing::Load;
 using model::TargetState;
@@ -78,29 +79,30 @@ class HaproxyTest : public ::testing::Test {
   }
 
   void add_balancer(const std::string& name, int port, std::vector<std::string> groups) {
-    snapshot_.load_balancers.edit().push_back({.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost"});
-    snapshot_.listeners.edit().push_back({.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = port});
+    put(snapshot_.load_balancers, {.arn = "lb/" + name, .name = name, .dns_name = name + "-1.us-east-1.elb.localhost"});
+    put(snapshot_.listeners, {.arn = "listener/" + name, .load_balancer = "lb/" + name, .port = port});
     model::Rule rule{.arn = "rule/" + name, .listener = "listener/" + name};
     for (const auto& group : groups) {
       rule.action.forward.push_back({group, group == groups.front() ? 1 : 0});
-      if (std::ranges::find(snapshot_.target_groups, group, &model::TargetGroup::arn) != snapshot_.target_groups.end()) continue;
-      snapshot_.target_groups.edit().push_back({.arn = group, .name = group, .vpc = "vpc-1",
+      if (snapshot_.target_groups.contains(group)) continue;
+      put(snapshot_.target_groups, {.arn = group, .name = group, .vpc = "vpc-1",
           .health_check = {.path = "/health", .interval = 1s, .timeout = 1s, .healthy_threshold = 2, .unhealthy_threshold = 2}});
     }
-    snapshot_.rules.edit().push_back(rule);
+    put(snapshot_.rules, rule);
   }
 
   HttpServer& add_server(const std::string& group, const std::string& name) {
     auto port = 8000 + static_cast<int>(servers_.size());
     servers_.push_back(std::make_unique<HttpServer>(*space_, "127.0.0.1", port, name));
-    snapshot_.targets.edit().push_back({.target_group = group, .address = "127.0.0.1", .port = port});
+    put(snapshot_.targets, {.target_group = group, .address = "127.0.0.1", .port = port});
     return *servers_.back();
   }
-  model::Target& target(const HttpServer& server) {
-    for (auto& target : snapshot_.targets.edit())
-      if (target.port == server.port) return target;
+  std::string key_of(const HttpServer& server) {
+    for (const auto& [key, target] : snapshot_.targets)
+      if (target.port == server.port) return key;
     throw std::runtime_error("no such target");
   }
+  Edit<model::Target> target(const HttpServer& server) { return edit(snapshot_.targets, key_of(server)); }
 
   void apply() {
     balancer_->apply(snapshot_);
@@ -210,7 +212,7 @@ TEST_F(HaproxyTest, AnswersAsAlbDoesWhenNoTargetTakesTheConnection) {
 }
 
 TEST_F(HaproxyTest, ProbesANewTargetAtOnceHoweverLongTheInterval) {
-  for (auto& group : snapshot_.target_groups.edit()) group.health_check.interval = 300s;
+  for (auto group : {"blue", "green"}) edit(snapshot_.target_groups, group)->health_check.interval = 300s;
   auto& one = add_server("blue", "one");
   apply();
   ASSERT_TRUE(becomes(one, TargetState::Healthy));
@@ -229,8 +231,7 @@ TEST_F(HaproxyTest, MovesWeightsWithoutAReloadAndWithoutAStaleAnswer) {
   EXPECT_EQ(sample(100)["blue"], 100);
   auto configuration = std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg");
   auto weigh = [&](int blue_weight, int green_weight) {
-    auto& forward = snapshot_.rules.edit()[0].action.forward;
-    forward[0].weight = blue_weight, forward[1].weight = green_weight;
+    edit(snapshot_.rules, "rule/web")->action.forward = {{"blue", blue_weight}, {"green", green_weight}};
     apply();
   };
   weigh(90, 10);
@@ -244,27 +245,23 @@ TEST_F(HaproxyTest, TakesAShortcutWhileOneTargetGroupHasAllTheTraffic) {
   auto& blue = add_server("blue", "blue");
   auto& green = add_server("green", "green");
   auto port = free_port();
-  add_balancer("api", port, {"third"});  // its target group is known when the one below needs it
+  add_balancer("www", port, {"third"});  // its target group is known when the one below needs it
   auto& third = add_server("third", "third");
-  auto rules = snapshot_.rules.edit();
-  for (const auto& share : rules[0].action.forward) rules[1].action.forward.push_back({share.target_group, 0});
-  std::swap(rules[0].action, rules[1].action);  // the first keeps all three in use
-  rules[1].action.forward.front().weight = 1;
-  snapshot_.rules = rules;
+  edit(snapshot_.rules, "rule/web")->action.forward = {{"third", 1}, {"blue", 0}, {"green", 0}};  // keeps all three in use
+  edit(snapshot_.rules, "rule/www")->action.forward = {{"blue", 1}, {"green", 0}};
   apply();
   ASSERT_TRUE(becomes(blue, TargetState::Healthy) && becomes(green, TargetState::Healthy) && becomes(third, TargetState::Healthy));
   auto configuration = std::filesystem::last_write_time(directory_ + "/haproxy-1.cfg");
   auto haproxy = [&](const std::string& text) { return command(directory_ + "/admin-1.sock", text).value_or(""); };
-  auto name = [&](const std::string& group) { return shortcut_name(rule_key("rule/api"), backend_name(group)); };
+  auto name = [&](const std::string& group) { return shortcut_name(rule_key("rule/www"), backend_name(group)); };
   auto taken = [&] {
     std::set<std::string> up;
     for (const auto& stat : parse_stat(haproxy("show stat -1 4 -1")))
-      if (stat.backend == kShortcuts && stat.server.starts_with(rule_key("rule/api")) && !stat.status.starts_with("MAINT")) up.insert(stat.server);
+      if (stat.backend == kShortcuts && stat.server.starts_with(rule_key("rule/www")) && !stat.status.starts_with("MAINT")) up.insert(stat.server);
     return up;
   };
   auto weigh = [&](int blue_weight, int green_weight) {
-    auto& forward = snapshot_.rules.edit()[1].action.forward;
-    forward[0].weight = blue_weight, forward[1].weight = green_weight;
+    edit(snapshot_.rules, "rule/www")->action.forward = {{"blue", blue_weight}, {"green", green_weight}};
     apply();
   };
   EXPECT_EQ(taken(), std::set{name("blue")});
@@ -282,7 +279,7 @@ TEST_F(HaproxyTest, TakesAShortcutWhileOneTargetGroupHasAllTheTraffic) {
   EXPECT_EQ(taken(), std::set{name("green")});
   EXPECT_EQ(sample(20, "x", port), (std::map<std::string, int>{{"green", 20}}));
   // A target group that the running configuration has no shortcut for: no reload is needed.
-  snapshot_.rules.edit()[1].action.forward = {{"third", 1}};
+  edit(snapshot_.rules, "rule/www")->action.forward = {{"third", 1}};
   apply();
   EXPECT_EQ(taken(), std::set<std::string>{});
   EXPECT_EQ(sample(20, "x", port)["third"], 20);
@@ -293,7 +290,7 @@ TEST_F(HaproxyTest, FollowsRulesByPriorityAndAnswersFixedResponsesAndRedirects) 
   auto& blue = add_server("blue", "blue");
   auto& green = add_server("green", "green");
   auto rule = [&](int priority, model::Condition condition, model::Action action) {
-    snapshot_.rules.edit().push_back({.arn = "rule/" + std::to_string(priority), .listener = "listener/web", .priority = priority,
+    put(snapshot_.rules, {.arn = "rule/" + std::to_string(priority), .listener = "listener/web", .priority = priority,
                                .conditions = {condition}, .action = action});
   };
   model::Action to_green{.forward = {{"green", 1}}};
@@ -363,14 +360,14 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
       return answer ? answer->body : "broken";
     }));
   std::this_thread::sleep_for(300ms);
-  target(one).draining_until = Time::max();
+  target(one)->draining_until = Time::max();
   apply();
   ASSERT_TRUE(eventually([&] { return health(one).state == TargetState::Draining; }));
   std::this_thread::sleep_for(60ms);
   EXPECT_GT(health(one).in_flight, 0);
   int before = one.requests;
   // A reload in the middle: the old worker still serves them, and they still count.
-  snapshot_.target_groups.edit()[1].health_check.path = "/";
+  edit(snapshot_.target_groups, "green")->health_check.path = "/";
   apply();
   std::this_thread::sleep_for(300ms);
   EXPECT_GT(health(one).in_flight, 0);
@@ -381,7 +378,7 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
   EXPECT_TRUE(eventually([&] { return health(one).in_flight == 0; }));
   EXPECT_EQ(one.requests, before);
   one.kill();
-  std::erase_if(snapshot_.targets.edit(), [&](auto& t) { return t.port == one.port; });
+  snapshot_.targets.erase(key_of(one));
   apply();
   std::this_thread::sleep_for(200ms);
   load.stop();
@@ -389,11 +386,11 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
 }
 
 TEST_F(HaproxyTest, ANewTargetServesFromItsFirstGoodProbeWhenNobodyElseDoes) {
-  snapshot_.target_groups.edit()[0].health_check.interval = 60s;
+  edit(snapshot_.target_groups, "blue")->health_check.interval = 60s;
   auto& one = add_server("blue", "one");
   apply();
   ASSERT_TRUE(becomes(one, TargetState::Healthy));
-  target(one).draining_until = Time::max();
+  target(one)->draining_until = Time::max();
   add_server("blue", "two");
   apply();
   balancer_.reset();  // nobody says that it is healthy
@@ -406,7 +403,7 @@ TEST_F(HaproxyTest, ReloadsUnderKeepAliveLoadWithoutAFailure) {
   ASSERT_TRUE(becomes(one, TargetState::Healthy));
   Load load(port_, 8);
   for (int i = 0; i < 12; ++i) {
-    snapshot_.target_groups.edit()[1].health_check.path = "/" + std::to_string(i);
+    edit(snapshot_.target_groups, "green")->health_check.path = "/" + std::to_string(i);
     apply();
     std::this_thread::sleep_for(100ms);
   }
@@ -425,11 +422,11 @@ TEST_F(HaproxyTest, ReplacesTargetsOverAndOverWithoutAFailure) {
     auto& fresh = add_server("blue", std::to_string(i));
     apply();
     ASSERT_TRUE(becomes(fresh, TargetState::Healthy));
-    target(old).draining_until = Time::max();
+    target(old)->draining_until = Time::max();
     apply();
     ASSERT_TRUE(eventually([&] { return health(old).state == TargetState::Draining && health(old).in_flight == 0; }));
     old.kill();
-    std::erase_if(snapshot_.targets.edit(), [&](auto& t) { return t.port == old.port; });
+    snapshot_.targets.erase(key_of(old));
     apply();
   }
   load.stop();
@@ -515,7 +512,7 @@ TEST_F(HaproxyTest, AdoptsARunningHaproxyWithoutTouchingIt) {
   start();
   apply();
   ASSERT_TRUE(becomes(one, TargetState::Healthy));
-  snapshot_.rules.edit().front().action.forward[0].weight = 7;
+  edit(snapshot_.rules, "rule/web")->action.forward[0].weight = 7;
   auto& two = add_server("blue", "two");
   apply();
   ASSERT_TRUE(becomes(two, TargetState::Healthy));
@@ -527,7 +524,7 @@ TEST_F(HaproxyTest, AdoptsARunningHaproxyWithoutTouchingIt) {
 
 TEST_F(HaproxyTest, ServesTasksInsideItsVpcAtTheNodeAddress) {
   space_->add_address("10.99.0.1");
-  snapshot_.load_balancers.edit()[0].vpc = "vpc-1";
+  edit(snapshot_.load_balancers, "lb/web")->vpc = "vpc-1";
   auto& one = add_server("blue", "one");
   apply();
   ASSERT_TRUE(becomes(one, TargetState::Healthy));
@@ -548,8 +545,8 @@ TEST_F(HaproxyTest, ServesTasksInsideItsVpcAtTheNodeAddress) {
   start();
   apply();
   EXPECT_EQ(haproxy_pid(), pid) << "the sockets inside are taken over as well";
-  snapshot_.listeners.edit().push_back({.arn = "listener/other", .load_balancer = "lb/web", .port = free_port()});
-  snapshot_.rules.edit().push_back({.arn = "rule/other", .listener = "listener/other", .action = {.forward = {{"blue", 1}}}});
+  put(snapshot_.listeners, {.arn = "listener/other", .load_balancer = "lb/web", .port = free_port()});
+  put(snapshot_.rules, {.arn = "rule/other", .listener = "listener/other", .action = {.forward = {{"blue", 1}}}});
   apply();
   EXPECT_NE(haproxy_pid(), pid);
   EXPECT_EQ(ask_inside(), "one") << "after a reload";
@@ -600,7 +597,7 @@ TEST_F(HaproxyTest, CountsAnswersByTargetAndKeepsCountingAcrossAReload) {
   ASSERT_EQ(before.targets.size(), 1u);
   EXPECT_EQ(before.targets[0].port, server.port);
   EXPECT_TRUE(eventually([&] { return blue().total.latency.total() == 21; }));
-  snapshot_.target_groups.edit()[1].health_check.path = "/other";
+  edit(snapshot_.target_groups, "green")->health_check.path = "/other";
   apply();  // a reload
   sample(5);
   // HAProxy counts a request when it comes and its answer when that is out.

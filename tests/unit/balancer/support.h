@@ -1,5 +1,6 @@
 #pragma once
-// Small HTTP servers inside network namespaces, and a client that counts what goes wrong: for tests against a real HAProxy.
+// Changes of snapshots; small HTTP servers inside network namespaces, and a client that counts what goes wrong, for tests against a
+// real HAProxy.
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -9,7 +10,33 @@
 #include <thread>
 #include <vector>
 
+#include "balancer/balancer.h"
+
 namespace watari::balancer::testing {
+
+// Entries of snapshots, under the keys that the state has for them.
+template <class T>
+void put(SharedMap<T>& map, T value) {
+  if constexpr (requires { value.arn; }) map.put(std::string(value.arn), std::move(value));
+  else map.put(fmt::format("{}/{}:{}", value.target_group, value.address, value.port), std::move(value));
+}
+// `edit(snapshot.rules, "rule/1")->priority = 2;` puts the entry anew.
+template <class T>
+class Edit {
+ public:
+  Edit(SharedMap<T>& map, std::string key) : map_(map), key_(std::move(key)), value_(*map.find(key_)) {}
+  ~Edit() { map_.put(key_, std::move(value_)); }
+  Edit(const Edit&) = delete;
+  Edit& operator=(const Edit&) = delete;
+  T* operator->() { return &value_; }
+
+ private:
+  SharedMap<T>& map_;
+  std::string key_;
+  T value_;
+};
+template <class T>
+Edit<T> edit(SharedMap<T>& map, const std::string& key) { return {map, key}; }
 
 // A network namespace below /run/netns with its loopback up; removed at the end.
 class Namespace {
