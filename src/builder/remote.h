@@ -16,9 +16,15 @@ struct GitSource {
   std::string url;     // what git understands
   std::string ref;     // branch, tag, commit or full name; empty: the default branch
   std::string subdirectory;
+  std::string checksum;              // the beginning of the commit that it must be
+  std::optional<bool> keep_git_dir;  // when the query says so
+  bool submodules = true;
+  std::string problem;               // with the query; empty when there is none
 };
 
-// "https://host/a.git#v1:docs", "git@host:a.git", "git://…", "ssh://git@host/a"; nullopt when it is not a repository.
+// "https://host/a.git#v1:docs", "git@host:a.git", "git://…", "ssh://git@host/a", and with the query "?branch=main&subdir=docs" (ref, tag, branch,
+// subdir, commit, checksum, keep-git-dir, submodules); nullopt when it is not a repository.
+// Source: https://docs.docker.com/build/concepts/context/#url-queries
 std::optional<GitSource> parse_git_source(std::string_view word);
 bool is_http_source(std::string_view word);  // and no repository
 

@@ -92,6 +92,11 @@ Result<void> StageBuild::add_remote(const Instruction& instruction, const std::s
   fs::create_directories(scratch);
   auto place = scratch / fmt::format("remote-{}", plan.sources.size());
   if (auto git = parse_git_source(url)) {
+    if (!git->problem.empty()) return fail(Code::InvalidArgument, "`{}`: {}", url, git->problem);
+    if (!options.checksum.empty() && !git->checksum.empty() && options.checksum != git->checksum)
+      return fail(Code::InvalidArgument, "`{}` and --checksum={} name two commits", url, options.checksum);
+    if (options.checksum.empty()) options.checksum = git->checksum;
+    if (git->keep_git_dir && !instruction.flag("keep-git-dir")) options.keep_git_dir = *git->keep_git_dir;
     TRY_VOID(own_mounts());
     fs::create_directory(place);
     auto on_line = [&](std::string_view line) { shared_.observer.line(number_, line); };

@@ -245,6 +245,23 @@ def test_add_fetches_files_and_repositories(server, tmp_path):
                             f"ADD --checksum={commit} git://127.0.0.1:{port}/work#main:docs /docs\nRUN ls -l /f/file.txt /g /docs && cat /f/file.txt /docs/page\n")
         output = server.watari("build", context).stderr
         assert "fetched" in output and "in the repository" in output and "-rw-------" in output
+        # Queries, submodules, and a commit that is no branch's end.
+        library = ["git", "-C", site / "library", *git[3:]]
+        (site / "library").mkdir()
+        (site / "library/code").write_text("of the library\n")
+        for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "one"]):
+            subprocess.run([*library, *words], check=True)
+        subprocess.run([*git, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../library", "sub"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", "two"], check=True)
+        subprocess.run([*git, "tag", "v2"], check=True)
+        remote = f"git://127.0.0.1:{port}/work"
+        dockerfile(context, f"FROM busybox\nADD {remote}?tag=v2 /a\nADD {remote}?branch=main&subdir=docs /b\nADD {remote}?ref=main&submodules=false&keep-git-dir=true /c\n"
+                            f"ADD {remote}?commit={commit}#{commit} /d\nRUN cat /a/sub/code /b/page && ls -d /c/.git && ls /c/sub /d && ! ls -d /a/.git /a/sub/.git /d/sub\n")
+        output = server.watari("build", context).stderr
+        assert "of the library" in output and "in the repository" in output and "/c/.git" in output
+        for query, problem in (("?commit=0000000", "expected 0000000"), ("?branch=", "branch has no value"), ("?branch=a&tag=b", "tag says something else"), ("?brunch=a", "brunch is not known")):
+            dockerfile(context, f"FROM busybox\nADD {remote}{query} /a\n")
+            assert problem in server.watari("build", context, check=False).stderr
         dockerfile(context, f"FROM busybox\nADD --checksum=sha256:{'0' * 64} {url} /f\n")
         assert f"has the checksum sha256:{digest}, expected sha256:000" in server.watari("build", context, check=False).stderr
         dockerfile(context, f"FROM busybox\nADD {url}/missing /f\n")
