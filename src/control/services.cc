@@ -57,17 +57,22 @@ std::vector<std::string> choose_target_groups(const model::ServiceRevision& targ
   return groups;
 }
 
-// Blue/green may have left the tasks in the other group of a pair, to which all traffic goes. A rolling deployment moves no traffic: one that
-// names the first group alone would serve nobody there, so it goes on as a pair.
-void keep_pairs(const model::ServiceRevision& now, model::ServiceRevision& next) {
+bool forwards_to(const State& state, const model::ServiceLoadBalancer& pair, const std::string& group) {
+  return std::ranges::any_of(pair.rules(false), [&](const auto& arn) {
+    const auto* rule = state.rules.find(arn);
+    return rule && std::ranges::any_of(rule->action.forward, [&](const auto& share) { return share.target_group == group && share.weight > 0; });
+  });
+}
+
+// Blue/green may have left traffic with the other group of a pair. A rolling deployment that names one group alone would lose those requests, so
+// it goes on as a pair.
+void keep_pairs(const State& state, const model::ServiceRevision& now, model::ServiceRevision& next) {
   for (auto& balancer : next.load_balancers) {
     if (!balancer.alternate_target_group.empty()) continue;
-    for (std::size_t i = 0; i < now.load_balancers.size() && i < now.target_groups.size(); ++i) {
-      const auto& before = now.load_balancers[i];
-      const auto& other = now.target_groups[i];
-      bool swapped = other != balancer.target_group &&
-                     (before.target_group == balancer.target_group || before.alternate_target_group == balancer.target_group);
-      if (!swapped) continue;
+    for (const auto& before : now.load_balancers) {
+      bool first = before.target_group == balancer.target_group, second = before.alternate_target_group == balancer.target_group;
+      const auto& other = first ? before.alternate_target_group : before.target_group;
+      if ((!first && !second) || !forwards_to(state, before, other)) continue;
       balancer.alternate_target_group = other;
       balancer.production_listener_rule = before.production_listener_rule;
       balancer.test_listener_rule = before.test_listener_rule;
@@ -279,7 +284,7 @@ Result<model::Service> update_service(Control& control, const std::string& key, 
     bool another = next.family != service.target.family || next.revision != service.target.revision;
     if (update.force || another || update.network || update.load_balancers || update.names) {
       supersede(state, service, control.now());
-      if (service.completed) keep_pairs(*service.completed, next);
+      if (service.completed) keep_pairs(state, *service.completed, next);
       next.id = new_revision_id();
       next.created_at = control.now();
       next.pinned_images.clear();

@@ -210,6 +210,10 @@ void Planner::rolling() {
     return;
   }
   const auto goal = service_.target.id;
+  if (!gather_traffic()) {
+    size_group(goal, service_.desired_count, upper_limit() - counted(), true);
+    return back ? check_rollback() : void();
+  }
   roll_towards(goal, false);
   auto members = alive_of(goal);
   bool done = static_cast<int>(members.size()) == service_.desired_count &&

@@ -109,6 +109,8 @@ class Planner {
   std::vector<SetWeights> weight_changes(bool test, double percent) const;
   bool direct_traffic(bool test, double percent);
   bool return_traffic();
+  bool traffic_astray() const;
+  bool gather_traffic();
   void hold_shift();
   double next_weight() const;
   Seconds weight_wait() const;

@@ -30,6 +30,11 @@ Weights weights_for(const std::string& target, const std::string& other, double 
   return weights;
 }
 
+// Of a pair.
+const std::string& other_group(const model::ServiceLoadBalancer& balancer, const std::string& mine) {
+  return mine == balancer.target_group ? balancer.alternate_target_group : balancer.target_group;
+}
+
 bool same(Weights left, const Weights& right) {
   std::ranges::sort(left, {}, &model::WeightedTargetGroup::target_group);
   return std::ranges::equal(left, right, [](const auto& a, const auto& b) {
@@ -46,7 +51,7 @@ std::vector<SetWeights> Planner::weight_changes(bool test, double percent) const
   for (std::size_t i = 0; i < target.load_balancers.size() && i < target.target_groups.size(); ++i) {
     const auto& balancer = target.load_balancers[i];
     const auto& mine = target.target_groups[i];
-    const auto& other = mine == balancer.target_group ? balancer.alternate_target_group : balancer.target_group;
+    const auto& other = other_group(balancer, mine);
     auto wanted = weights_for(mine, other, percent);
     for (const auto& rule : balancer.rules(test)) {
       auto now = in_.weights.find(rule);
@@ -61,6 +66,33 @@ bool Planner::direct_traffic(bool test, double percent) {
   auto changes = weight_changes(test, percent);
   plan_.actions.insert(plan_.actions.end(), changes.begin(), changes.end());
   return in_.settled && changes.empty();
+}
+
+// Does the other group of a pair get requests?
+bool Planner::traffic_astray() const {
+  const auto& target = deployment_->target;
+  for (std::size_t i = 0; i < target.load_balancers.size() && i < target.target_groups.size(); ++i) {
+    const auto& other = other_group(target.load_balancers[i], target.target_groups[i]);
+    for (const auto& rule : target.load_balancers[i].rules(false))
+      if (auto now = in_.weights.find(rule); now != in_.weights.end())
+        for (const auto& share : now->second)
+          if (share.weight > 0 && share.target_group == other) return true;
+  }
+  return false;
+}
+
+// A shift that something newer ended half-way left traffic with both groups of a pair. Before a rolling deployment stops tasks, all of it goes to
+// the group that it goes on in, as soon as somebody serves there. True when nobody's requests go elsewhere.
+bool Planner::gather_traffic() {
+  auto here = [&](const Member& member) {
+    const auto* revision = find_revision(in_, member.task->service_revision);
+    return revision && revision->target_groups == deployment_->target.target_groups;
+  };
+  bool served = std::ranges::any_of(members_, [&](const Member& member) { return member.healthy() && here(member); });
+  bool elsewhere = std::ranges::any_of(members_, [&](const Member& member) { return member.alive() && !here(member); });
+  if (!traffic_astray()) return in_.settled || !elsewhere;
+  if (served) direct_traffic(false, 100);
+  return false;
 }
 
 void Planner::advance(Stage stage) {

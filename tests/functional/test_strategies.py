@@ -12,7 +12,7 @@ import requests
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from load import Load  # noqa: E402
-from services import Balanced, newest, register, wait, wait_for_deployment, web  # noqa: E402
+from services import Balanced, newest, register, until, wait, wait_for_deployment, web  # noqa: E402
 from services import quick_server as server  # noqa: E402, F401
 
 PORTS = {"portMappings": [{"containerPort": 8080}]}
@@ -75,6 +75,28 @@ def test_a_task_that_runs_and_crashes_later_trips_the_circuit_breaker(server, ec
     assert failed["status"] == "ROLLBACK_SUCCESSFUL" and "exited with code 9" in failed["statusReason"], failed
     breaker = newest(ecs, name)["deploymentCircuitBreaker"]
     assert (breaker["status"], breaker["failureCount"], breaker["threshold"]) == ("TRIGGERED", 2, 2)
+    ecs.delete_service(service=name, force=True)
+    wait(ecs, "services_inactive", services=[name])
+
+
+@pytest.mark.parametrize("named", ["nothing", "pair", "first"])
+def test_a_rolling_release_in_the_middle_of_a_shift_takes_all_traffic_along(server, ecs, network, named):
+    name = f"middle-{named}"
+    balanced = Balanced(server, name)
+    ecs.create_service(serviceName=name, taskDefinition=register(ecs, name, web("v1"), **PORTS), desiredCount=2, networkConfiguration=network,
+                       loadBalancers=balanced.load_balancers(True), deploymentConfiguration={
+                           "strategy": "CANARY", "canaryConfiguration": {"canaryPercent": 50, "canaryBakeTimeInMinutes": 1440}})
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL"
+    load = Load(balanced.url, rate=100, track_bodies=True).start()
+    ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v2"), **PORTS))
+    until(lambda: 50 in balanced.weights().values() and "v2" in load.result()["bodies"])
+    more = {} if named == "nothing" else {"loadBalancers": balanced.load_balancers(named == "pair")}
+    ecs.update_service(service=name, taskDefinition=register(ecs, name, web("v3"), **PORTS), deploymentConfiguration={"strategy": "ROLLING"}, **more)
+    assert wait_for_deployment(ecs, name)["status"] == "SUCCESSFUL", newest(ecs, name)
+    assert {requests.get(balanced.url, timeout=5).text for _ in range(10)} == {"v3\n"}
+    assert sorted(balanced.weights().values()) == [0, 100]
+    result = load.stop()
+    assert result["failed"] == 0, result
     ecs.delete_service(service=name, force=True)
     wait(ecs, "services_inactive", services=[name])
 

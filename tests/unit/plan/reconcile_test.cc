@@ -279,6 +279,44 @@ TEST(Reconcile, StartsGreenBesideBlueAndShiftsInOneStep) {
   EXPECT_EQ(all<PutDeployment>(reconcile(scene.snapshot)).at(0).deployment.stage, model::Stage::PostProductionTrafficShift);
 }
 
+TEST(Reconcile, TakesTrafficBackBeforeARollingDeploymentStopsWhatAShiftHasLeft) {
+  Scene scene;
+  auto& deployment = scene.deployment();
+  model::Deployment ended = deployment;  // a canary that was superseded half-way
+  ended.id = "ecs-svc/0";
+  ended.status = DeploymentStatus::Stopped;
+  ended.target.id = "half";
+  ended.target.target_groups = {"tg2"};
+  scene.snapshot.deployments.insert(scene.snapshot.deployments.begin(), ended);
+  for (auto& one : scene.snapshot.deployments)
+    for (auto* revision : {&one.target, &*one.source}) {
+      revision->load_balancers[0].alternate_target_group = "tg2";
+      revision->load_balancers[0].production_listener_rule = "rule";
+    }
+  scene.snapshot.service.target = scene.deployment().target;
+  scene.snapshot.service.completed = scene.deployment().source;
+  scene.snapshot.weights["rule"] = {{"tg", 50}, {"tg2", 50}};
+  for (auto id : {"a", "b"}) scene.healthy(id, "old");
+  for (auto id : {"c", "d"}) {
+    scene.healthy(id, "half");
+    scene.snapshot.targets.back().target_group = scene.snapshot.health.back().target_group = "tg2";
+  }
+  auto plan = reconcile(scene.snapshot);
+  ASSERT_EQ(all<SetWeights>(plan).size(), 1u);
+  EXPECT_EQ(all<SetWeights>(plan)[0].weights[0].weight, 100);
+  EXPECT_TRUE(all<StopTask>(plan).empty() && all<DeregisterTarget>(plan).empty());
+
+  scene.snapshot.weights["rule"] = {{"tg", 100}, {"tg2", 0}};
+  scene.snapshot.settled = false;
+  plan = reconcile(scene.snapshot);
+  EXPECT_TRUE(all<StopTask>(plan).empty() && all<SetWeights>(plan).empty());
+  scene.snapshot.settled = true;
+  std::vector<std::string> stopped;
+  for (const auto& stop : all<StopTask>(reconcile(scene.snapshot))) stopped.push_back(stop.task);
+  std::ranges::sort(stopped);
+  EXPECT_EQ(stopped, (std::vector<std::string>{"c", "d"}));
+}
+
 TEST(FailureThreshold, IsHalfTheDesiredCountWithinBoundsUnlessToldOtherwise) {
   model::DeploymentConfiguration configuration;
   EXPECT_EQ(failure_threshold(configuration, 1), 3);
