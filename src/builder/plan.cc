@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
+#include "base/nearest.h"
 #include "base/strings.h"
 #include "builder/expand.h"
 #include "builder/run_mount.h"
@@ -83,10 +85,9 @@ class Planner {
     if (target.empty()) return file_.stages.size() - 1;
     for (std::size_t i = file_.stages.size(); i-- > 0;)
       if (file_.stages[i].name == to_lower(target)) return i;
-    std::string names;
-    for (const auto& stage : file_.stages)
-      if (!stage.name.empty()) names += (names.empty() ? "" : ", ") + stage.name;
-    return fail(Code::NotFound, "{}: no stage named {}; its stages are {}", file_.file, target, names.empty() ? "without names" : names);
+    auto names = join(stage_names(), ", ");
+    return fail(Code::NotFound, "{}: no stage named {}{}; its stages are {}", file_.file, target, did_you_mean(to_lower(target), stage_names()),
+                names.empty() ? "without names" : names);
   }
 
   // A stage above `index` by its name (the last one of that name); by its number only where COPY --from allows it.
@@ -97,8 +98,22 @@ class Planner {
     return number && *number < index ? number : std::nullopt;
   }
 
+  std::vector<std::string> stage_names() const {
+    std::vector<std::string> names;
+    for (const auto& stage : file_.stages)
+      if (!stage.name.empty()) names.push_back(stage.name);
+    return names;
+  }
+
+  std::string hint(const std::string& reference) const {
+    if (auto stage = did_you_mean(to_lower(reference), stage_names(), "the stage "); !stage.empty()) return stage;
+    std::set<std::string> images;
+    for (const auto& tagged : images_.tags()) images.insert(tagged.repository);
+    return did_you_mean(reference.substr(0, reference.find_first_of(":@")), images);
+  }
+
   Result<oci::Image> find_image(const Instruction& at, const std::string& reference) {
-    return images_.resolve(reference).map_error([&](const Error& e) { return error(at, e.message, e.code); });
+    return images_.resolve(reference).map_error([&](const Error& e) { return error(at, e.message + (e.code == Code::NotFound ? hint(reference) : ""), e.code); });
   }
 
   Result<void> need(std::size_t index) {

@@ -307,6 +307,9 @@ TEST_F(Build, RefusesWhatItCannotDoByName) {
   EXPECT_THAT(error("FROM busybox\nUSER ghost\nRUN id\n"), HasSubstr("`ghost` is not in the image's /etc/passwd"));
   EXPECT_THAT(error("FROM busybox\nEXPOSE http\n"), HasSubstr("`http` is no port"));
   EXPECT_THAT(build({{"Dockerfile", "FROM busybox AS a\n"}}, {.target = "b"}).error, HasSubstr("no stage named b; its stages are a"));
+  EXPECT_THAT(build({{"Dockerfile", "FROM busybox AS builder\n"}}, {.target = "bulder"}).error, HasSubstr("no stage named bulder (did you mean builder?)"));
+  EXPECT_THAT(error("FROM busybox AS builder\nFROM busybox\nCOPY --from=bulder /a /b\n"), HasSubstr("(did you mean the stage builder?)"));
+  EXPECT_THAT(error("FROM busybx\n"), HasSubstr("(did you mean busybox?)"));
   EXPECT_THAT(build({{"x", ""}}).error, HasSubstr("no Dockerfile in the build context"));
   EXPECT_FALSE(builder_->start({.context_id = "00000000000000000000000000000000"}));
 }
