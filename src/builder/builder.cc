@@ -250,6 +250,7 @@ Result<void> BuilderImpl::stop(const std::string& build_id) {
 // What a killed server left: scratch directories, and builds that will never end.
 Result<void> sweep(const BuilderImpl& builder) {
   TRY_VOID(sys::remove_tree(builder.work()));
+  TRY_VOID(sys::remove_tree(builder.work().parent_path() / "skeletons"));
   TRY_VOID(sys::make_directories(builder.work()));
   TRY_VOID(sys::make_directories(builder.records()));
   for (const auto& entry : fs::directory_iterator(builder.records())) {

@@ -7,7 +7,10 @@
 #include <fstream>
 #include <system_error>
 
+#include "base/digest.h"
+#include "base/id.h"
 #include "sys/fd.h"
+#include "sys/mounts.h"
 
 namespace watari::builder {
 
@@ -54,22 +57,41 @@ Result<void> mount_overlay(const MountedLayers::Options& options, const fs::path
   return {};
 }
 
+// What lies below everything is the same for most mounts and never written to: it is made once. On the disk of the layers, for files to have
+// the numbers there that they have everywhere in the image.
+Result<fs::path> skeleton_of(const MountedLayers::Options& options) {
+  const auto kept = options.skeletons / sha256_hex(fmt::format("{}\n\n{}", fmt::join(options.directories, "\n"), fmt::join(options.files, "\n"))).substr(0, 32);
+  std::error_code none;
+  if (fs::is_directory(kept, none)) return kept;
+  const auto made = options.skeletons / (".tmp-" + random_hex(12));
+  fs::create_directories(made);
+  for (const auto& directory : options.directories) fs::create_directories(made / fs::path(directory).relative_path());
+  for (const auto& file : options.files) {
+    auto path = made / fs::path(file).relative_path();
+    fs::create_directories(path.parent_path());
+    std::ofstream{path};
+  }
+  if (::rename(made.c_str(), kept.c_str()) == 0) return kept;
+  const int problem = errno;
+  fs::remove_all(made, none);
+  if (fs::is_directory(kept, none)) return kept;  // somebody else made it meanwhile
+  return fail(sys::system_error(problem, "make " + kept.string()));
+}
+
 }  // namespace
 
 Result<MountedLayers> MountedLayers::mount(const Options& options) try {
   TRY_VOID(own_mounts());
+  TRY(auto skeleton, skeleton_of(options));
   const auto& scratch = options.scratch;
-  auto skeleton = scratch / "skeleton";
-  for (const auto& directory : {scratch / "root", scratch / "links", scratch / "empty", skeleton}) fs::create_directories(directory);
-  for (const auto& directory : options.directories) fs::create_directories(skeleton / fs::path(directory).relative_path());
-  for (const auto& file : options.files) {
-    auto path = skeleton / fs::path(file).relative_path();
-    fs::create_directories(path.parent_path());
-    std::ofstream{path};
-  }
+  fs::create_directories(scratch);
+  // A dozen names for a moment: in memory.
+  TRY_VOID(sys::mount_tmpfs(scratch, "mode=0755,size=1m"));
+  MountedLayers mounted(scratch);
+  for (const char* name : {"root", "links", "empty"}) fs::create_directory(scratch / name);
   TRY_VOID(link_to(skeleton, scratch / "links" / "s"));
   TRY_VOID(mount_overlay(options, scratch / "links"));
-  return MountedLayers(scratch);
+  return mounted;
 } catch (const fs::filesystem_error& e) {
   return fail(Code::Internal, "prepare a mount: {}", e.what());
 }
@@ -77,6 +99,7 @@ Result<MountedLayers> MountedLayers::mount(const Options& options) try {
 MountedLayers::~MountedLayers() {
   if (scratch_.empty()) return;
   ::umount2(root().c_str(), MNT_DETACH);
+  ::umount2(scratch_.c_str(), MNT_DETACH);
   std::error_code ignored;
   fs::remove_all(scratch_, ignored);
 }

@@ -18,7 +18,8 @@ class MountedLayers {
  public:
   struct Options {
     std::vector<std::filesystem::path> lower;  // lowest first; may be empty
-    std::filesystem::path scratch;             // an empty directory for this mount's own use; removed with it
+    std::filesystem::path scratch;             // a name for a directory of this mount's own; removed with it
+    std::filesystem::path skeletons;           // where the directories and files below are kept for others that ask for the same
     std::filesystem::path upper, work;         // empty: read-only
     std::vector<std::string> directories;      // that exist below everything, so that mounting on them leaves no trace in `upper`
     std::vector<std::string> files;            // the same, empty files

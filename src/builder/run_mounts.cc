@@ -61,7 +61,7 @@ Result<void> StageBuild::prepare_bind(const RunMount& wanted, const fs::path& sc
   if (!wanted.read_only && directory) {
     auto own = scratch / fmt::format("writable-{}", mounts.binds.size());
     for (const auto* part : {"upper", "work", "mount"}) fs::create_directories(own / part);
-    TRY(auto mounted, MountedLayers::mount({.lower = {source}, .scratch = own / "mount", .upper = own / "upper", .work = own / "work"}));
+    TRY(auto mounted, MountedLayers::mount({.lower = {source}, .scratch = own / "mount", .skeletons = skeletons(), .upper = own / "upper", .work = own / "work"}));
     mounts.views.push_back(std::move(mounted));
     source = mounts.views.back().root();
   } else if (!wanted.read_only) {

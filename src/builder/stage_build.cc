@@ -186,6 +186,7 @@ Result<CachedStep> StageBuild::make_layer(const LayerStep& step) {
   RemoveAtEnd remove{directory};
   auto upper = directory / "upper", work = directory / "work";
   for (const auto& each : {upper, work}) {
+    if (step.beside && each == work) continue;
     fs::create_directory(each);
     fs::permissions(each, fs::perms(0755));
   }
@@ -194,7 +195,7 @@ Result<CachedStep> StageBuild::make_layer(const LayerStep& step) {
     TRY(lower, layer_directories(state_.layers));
   }
   {
-    MountedLayers::Options options{.lower = lower, .scratch = new_scratch(), .directories = step.directories, .files = step.files};
+    MountedLayers::Options options{.lower = lower, .scratch = new_scratch(), .skeletons = skeletons(), .directories = step.directories, .files = step.files};
     if (!step.beside) options.upper = upper, options.work = work;
     TRY(auto mounted, MountedLayers::mount(options));
     TRY_VOID(step.make(mounted.root(), upper));
@@ -220,13 +221,16 @@ Result<std::vector<fs::path>> StageBuild::layer_directories(const std::vector<oc
   return shared_.images.layer_directories(image);
 }
 
+// ROOT/builds/skeletons: beside the directories of all builds.
+fs::path StageBuild::skeletons() const { return shared_.scratch.parent_path().parent_path() / "skeletons"; }
+
 fs::path StageBuild::new_scratch() {
   return shared_.scratch / random_hex(8);
 }
 
 Result<MountedLayers> StageBuild::view(const std::vector<oci::Layer>& layers) {
   TRY(auto lower, layer_directories(layers));
-  return MountedLayers::mount({.lower = lower, .scratch = new_scratch()});
+  return MountedLayers::mount({.lower = lower, .scratch = new_scratch(), .skeletons = skeletons()});
 }
 
 const std::vector<oci::Layer>& StageBuild::layers_of(const Origin& origin) {

@@ -146,6 +146,7 @@ class StageBuild {
   Result<std::vector<std::filesystem::path>> layer_directories(const std::vector<oci::Layer>& layers);
   // A read-only view of layers, below the build's scratch directory.
   Result<MountedLayers> view(const std::vector<oci::Layer>& layers);
+  std::filesystem::path skeletons() const;  // MountedLayers::Options::skeletons of all builds
   std::filesystem::path new_scratch();  // a name for a directory, which whoever needs it makes
   const std::vector<oci::Layer>& layers_of(const Origin& origin);
   Result<void> take_directory(const std::filesystem::path& directory);  // FROM a named context
