@@ -93,7 +93,7 @@ Json certificate_json(const BaseCertificate& certificate) {
 }  // namespace
 
 std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras,
-                         const std::vector<Package>& others) {
+                         const std::vector<Package>& others, const std::vector<std::string>& unread) {
   auto packages = stanzas(dpkg_status);
   std::erase_if(packages, [](const Stanza& package) { return !value_of(package, "Status").ends_with(" installed"); });
   std::ranges::sort(packages, {}, [](const Stanza& package) { return std::pair(value_of(package, "Package"), value_of(package, "Architecture")); });
@@ -110,6 +110,7 @@ std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status,
     identity += package.purl() + "\n";
   }
   std::string comment = list.as_array().empty() ? "No packages: the image has no list of packages of dpkg, apk, RubyGems, Bundler, npm, Yarn, pip or Go, or empty ones. Other files are not examined." : "";
+  if (!unread.empty()) comment = fmt::format("INCOMPLETE: rpm's database is not read; the packages that it lists are missing here: {}.", join(unread, ", "));
   for (const auto& certificate : extras ? extras->certificates : std::vector<BaseCertificate>()) {
     list.push(certificate_json(certificate));
     relations.push(Json::object({{"spdxElementId", "SPDXRef-DOCUMENT"}, {"relationshipType", "DESCRIBES"}, {"relatedSpdxElement", spdx_id(certificate.file)}}));
@@ -131,17 +132,35 @@ std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status,
   return out.dump();
 }
 
-Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image) {
-  const std::string path = "var/lib/dpkg/status";
-  TRY(auto layers, images.layer_directories(image));
+namespace {
+
+// The layer's file that a container sees at the path.
+std::optional<std::filesystem::path> seen_at(const std::vector<std::filesystem::path>& layers, const std::string& path) {
   for (const auto& layer : layers | std::views::reverse) {
     auto seen = LayerView(layer).look_up(path);
     if (seen == LayerView::Seen::Gone) break;
-    if (seen == LayerView::Seen::Below) continue;
-    TRY(auto text, sys::read_file(layer / path));
-    return text;
+    if (seen != LayerView::Seen::Below) return layer / path;
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image) {
+  TRY(auto layers, images.layer_directories(image));
+  auto file = seen_at(layers, "var/lib/dpkg/status");
+  if (!file) return std::nullopt;
+  return sys::read_file(*file).map([](std::string text) { return std::optional(std::move(text)); });
+}
+
+// Source: https://rpm.org/docs/latest/manual/dbpath (SQLite, ndb and Berkeley DB, in rpm's old and new directory)
+Result<std::vector<std::string>> rpm_databases_of(oci::ImageStore& images, const oci::Image& image) {
+  TRY(auto layers, images.layer_directories(image));
+  std::vector<std::string> found;
+  for (const std::string directory : {"usr/lib/sysimage/rpm/", "usr/share/rpm/", "var/lib/rpm/"})
+    for (const auto* name : {"Packages", "Packages.db", "rpmdb.sqlite"})
+      if (seen_at(layers, directory + name)) found.push_back(directory + name);
+  return found;
 }
 
 }  // namespace watari::builder

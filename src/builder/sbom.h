@@ -14,12 +14,15 @@ inline constexpr std::string_view kSpdx = "application/spdx+json";
 struct BaseExtras;
 
 // From the text of /var/lib/dpkg/status; the same packages give the same document. A document without packages says so. `extras`: what a base has besides them. `others`: packages that
-// other programs installed. `created` is RFC 3339.
+// other programs installed. `unread`: lists that are there and are not read, which the document says. `created` is RFC 3339.
 // Source: https://spdx.github.io/spdx-spec/v2.3/, https://github.com/package-url/purl-spec (pkg:deb)
 std::string spdx_of_dpkg(const std::string& image, std::string_view dpkg_status, const std::string& created, const BaseExtras* extras = nullptr,
-                         const std::vector<Package>& others = {});
+                         const std::vector<Package>& others = {}, const std::vector<std::string>& unread = {});
 
 // The text of /var/lib/dpkg/status as a container of the image would see it; nothing when there is none. Blocking.
 Result<std::optional<std::string>> dpkg_status_of(oci::ImageStore& images, const oci::Image& image);
+
+// The paths of rpm's databases in the image: what they list is not known here. Blocking.
+Result<std::vector<std::string>> rpm_databases_of(oci::ImageStore& images, const oci::Image& image);
 
 }  // namespace watari::builder

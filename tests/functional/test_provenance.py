@@ -153,6 +153,15 @@ def test_the_list_has_what_language_package_managers_installed_and_no_more(serve
     assert names("listed:two") == every - {"left-pad 1.3.0"}
 
 
+def test_a_list_says_which_packages_it_does_not_know(server, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox AS with\nRUN mkdir -p /var/lib/rpm && echo x > /var/lib/rpm/rpmdb.sqlite\nFROM with AS without\nRUN rm -r /var/lib/rpm\n")
+    server.watari("build", "-t", "rpm:with", "--target", "with", tmp_path)
+    server.watari("build", "-t", "rpm:without", tmp_path)
+    comment = inspect(server, "rpm:with", "--sbom")["comment"]
+    assert comment.startswith("INCOMPLETE") and "var/lib/rpm/rpmdb.sqlite" in comment
+    assert inspect(server, "rpm:without", "--sbom")["comment"].startswith("No packages")
+
+
 def test_a_build_without_a_tag_has_its_documents_by_digest(server, tmp_path):
     (tmp_path / "Dockerfile").write_text("FROM busybox\nENV A=untagged\n")
     digest = server.watari("build", tmp_path).stdout.split()[0]
