@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Releases under constant load, with faults drawn from a seed. No request may fail, but for those that sat in a killed HAProxy, answers
+"""Releases under constant load, with faults drawn from a seed. No request may fail, but for those that were in a killed HAProxy, answers
 that a killed process had begun, and those of an application which exits by itself after it was healthy.
 
     tests/faults/releases.py --releases 500 [--seed 7] [--rate 40] [--services 4]
@@ -64,7 +64,7 @@ class Site:
         self.rule = elb.describe_rules(ListenerArn=listener)["Rules"][0]["RuleArn"]
         self.host = balancer["DNSName"]
         self._create()
-        self.load = Load(f"http://127.0.0.1:{self.port}/", rate, host=self.host, workers=8, track_bodies=True).start()
+        self.load = Load(f"http://127.0.0.1:{self.port}/", rate, host=self.host, workers=8, track_bodies=True, look=True).start()
 
     def ecs(self):
         return self.server.client("ecs")

@@ -6,11 +6,13 @@
 Without --duration it runs until SIGTERM or SIGINT. Ends with one JSON line:
 {"requests": n, "failed": n, "failures": {"503": 1, "ConnectionResetError": 2}, "first_failures": […], "p50_ms": x, "p99_ms": x, "max_ms": x, "bodies": {…}}
 A request fails when no answer comes, when it is cut short, or when its status is not 2xx. Standard library only.
+--look: as browsers and HTTP libraries do, looks first whether the other end has closed the connection meanwhile, and opens a new one.
 """
 import argparse
 import collections
 import http.client
 import json
+import select
 import signal
 import sys
 import threading
@@ -19,13 +21,13 @@ import urllib.parse
 
 
 class Load:
-    def __init__(self, url, rate, host=None, workers=32, new_every=10, method="GET", body=None, track_bodies=False):
+    def __init__(self, url, rate, host=None, workers=32, new_every=10, method="GET", body=None, track_bodies=False, look=False):
         parts = urllib.parse.urlsplit(url)
         self.address, self.port = parts.hostname, parts.port or 80
         self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self.headers = {"Host": host} if host else {}
         self.interval, self.new_every = 1.0 / rate, new_every
-        self.method, self.body, self.track_bodies = method, body, track_bodies
+        self.method, self.body, self.track_bodies, self.look = method, body, track_bodies, look
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.sent = 0
@@ -69,7 +71,8 @@ class Load:
             if delay > 0 and self.stopping.wait(delay):
                 return
             fresh = self.new_every and number % self.new_every == 0
-            if fresh and connection:
+            closed = self.look and connection and connection.sock and select.select([connection.sock], [], [], 0)[0]
+            if connection and (fresh or closed):
                 connection.close()
                 connection = None
             connection = self._request(connection)
@@ -119,13 +122,14 @@ def main():
     parser.add_argument("--duration", type=float, help="seconds; default: until SIGTERM")
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--new-every", type=int, default=10, help="every nth request opens a new connection; 0: never")
+    parser.add_argument("--look", action="store_true", help="look whether an idle connection was closed before using it")
     parser.add_argument("--track-bodies", action="store_true", help="count the answers by their first 80 bytes")
     options = parser.parse_args()
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
     load = Load(options.url, options.rate, options.host, options.workers, options.new_every,
-                track_bodies=options.track_bodies).start()
+                track_bodies=options.track_bodies, look=options.look).start()
     done.wait(options.duration)
     print(json.dumps(load.stop()), flush=True)
 
