@@ -16,7 +16,13 @@ Haproxy::Haproxy(const Options& options, AccessLogSink sink)
     : options_(options), addresses_(bind_addresses(options.address)), sockets_(addresses_), keeper_(options.run_directory, options.haproxy), sink_(std::move(sink)) {}
 
 void Haproxy::adopt() {
+  // Until all is taken over the former daemon's keeper stands by: a HAProxy that is killed meanwhile comes again, with its targets.
+  take_over();
   keeper_.end_former();
+  if (!running()) take_over();  // what the keeper had begun to start
+}
+
+void Haproxy::take_over() {
   auto found = Process::find(options_.run_directory);
   number_ = Process::last_number(options_.run_directory);
   // The former daemon may have been killed while a process was starting: let it come up, or it would listen unseen.
@@ -36,12 +42,18 @@ void Haproxy::adopt() {
   if (found.empty()) return;
   process_ = std::move(found.back());
   found.pop_back();
+  sockets_.adopt(process_->pidfd());
+  wanted_.tables.clear();
+  splits_.clear();
+  shortcuts_.clear();
+  taken_.clear();
   auto adopt_counts = [this](const Process& process) {
     counting_.adopt(process.number(), parse_stat(process.command("show stat -1 6 -1").value_or("")));
     if (auto log = RequestLog::open(options_.run_directory, process.number())) logs_.emplace(process.number(), std::move(*log));
   };
   adopt_counts(*process_);
   for (auto& old : found) {
+    if (std::ranges::any_of(replaced_, [&](const auto& known) { return known->number() == old->number(); })) continue;
     adopt_counts(*old);
     retire(std::move(old));
   }
@@ -81,7 +93,6 @@ void Haproxy::adopt() {
   // A daemon that was killed between the map and the shortcut: as if neither had been changed.
   for (const auto& [rule, backends] : shortcuts_)
     if (auto taken = taken_.find(rule); taken == taken_.end() || splits_[rule] != taken->second) splits_.erase(rule);
-  sockets_.adopt(process_->pidfd());
   log::info("load balancer: adopted HAProxy with {} backends", wanted_.tables.size());
 }
 

@@ -43,6 +43,7 @@ class Haproxy {
   bool incomplete() const { return incomplete_; }
 
  private:
+  void take_over();
   CompileOptions examine(const Snapshot& snapshot);
   void cut_overdue();
   Result<void> reload();

@@ -16,7 +16,7 @@ class Keeper {
  public:
   Keeper(std::string directory, std::string haproxy);
 
-  // Ends those that former daemons left: before HAProxy is looked for, since they may be starting one.
+  // Ends those that former daemons left, each after the start of a HAProxy that it may have begun.
   void end_former();
   // Stands by this process from now on, by no other; nothing to do if it does so already.
   Result<void> stand_by(int number, int pidfd, const std::vector<std::pair<std::string, int>>& sockets);

@@ -500,6 +500,28 @@ TEST_F(HaproxyTest, StartsAgainWithTheTargetsOfNowWhileTheDaemonIsDown) {
   EXPECT_FALSE(std::filesystem::exists(directory_ + "/haproxy-1.pid"));
 }
 
+TEST_F(HaproxyTest, LosesNoConnectionWhenHaproxyIsKilledWhileADaemonStarts) {
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  for (int round = 0; round < 12; ++round) {
+    balancer_.reset();
+    std::map<std::string, int> seen;
+    auto starting = std::async(std::launch::async, [&] {
+      start();
+      apply();
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(round * 2));
+    ::kill(haproxy_pid(), SIGKILL);
+    for (int i = 0; i < 100; ++i)
+      for (auto& [what, count] : sample(1)) seen[what] += count;
+    starting.get();
+    // One request at a time: only one can have been in the killed process.
+    EXPECT_TRUE(seen["one"] >= 99 && seen["one"] + seen["broken"] == 100) << ::testing::PrintToString(seen);
+    ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  }
+}
+
 TEST_F(HaproxyTest, AdoptsARunningHaproxyWithoutTouchingIt) {
   auto& one = add_server("blue", "one");
   apply();
