@@ -18,7 +18,11 @@ Haproxy::Haproxy(const Options& options, AccessLogSink sink)
 void Haproxy::adopt() {
   // Until all is taken over the former daemon's keeper stands by: a HAProxy that is killed meanwhile comes again, with its targets.
   take_over();
-  keeper_.end_former();
+  // One that is being killed right now: the keeper is to know it before it is ended.
+  if (process_ && tables_.empty()) (void)process_->ended(Millis(500));
+  keeper_.end_former([this](int keeper) {
+    if (sockets_.ports().empty()) sockets_.adopt(keeper);  // with the last of them gone, connections would be refused
+  });
   if (!running()) take_over();  // what the keeper had begun to start
 }
 
@@ -35,8 +39,9 @@ void Haproxy::take_over() {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     found = Process::find(options_.run_directory);
   }
-  while (!found.empty() && found.back()->generation().empty()) {  // began, but never answered
-    found.back()->terminate();
+  while (!found.empty() && found.back()->generation().empty()) {
+    // One that is being killed leaves its files to the keeper, one that began but never answered is of no use to anybody.
+    if (!found.back()->ended(Millis(500))) found.back()->terminate();
     found.pop_back();
   }
   if (found.empty()) return;

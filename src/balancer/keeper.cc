@@ -33,14 +33,16 @@ Keeper::Keeper(std::string directory, std::string haproxy) : directory_(std::mov
   program_ = (std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "watari-shim").string();
 }
 
-void Keeper::end_former() {
+void Keeper::end_former(const std::function<void(int pidfd)>& before) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     auto pid = parse_number<int>(entry.path().filename().string());
     if (!pid) continue;
     sys::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));
     auto words = split(read_file(entry.path() / "cmdline").value_or(""), '\0');
-    if (process && words.size() >= 3 && words[0].ends_with("watari-shim") && words[1] == "keep" && words[2] == directory_) terminate(process.get());
+    if (!process || words.size() < 3 || !words[0].ends_with("watari-shim") || words[1] != "keep" || words[2] != directory_) continue;
+    before(process.get());
+    terminate(process.get());
   }
 }
 
@@ -57,7 +59,7 @@ Result<void> Keeper::stand_by(int number, int pidfd, const std::vector<std::pair
   sys::Fd theirs(ends[0]);
   alive_.reset(ends[1]);
   sys::SpawnOptions options{.argv = {program_, "keep", directory_, std::to_string(number), haproxy_}, .descriptors = {{kProcess, pidfd}, {kDaemon, theirs.get()}},
-                            .new_session = true};
+                            .new_session = true, .signals_blocked = true};
   auto& environment = options.environment.emplace();
   for (char** variable = environ; *variable; ++variable) environment.emplace_back(*variable);
   for (int next = kFirstSocket; const auto& [name, socket] : sockets) {

@@ -3,6 +3,7 @@
 // stands by the newest HAProxy with its listening sockets. While there is a daemon, it does nothing; without one it starts HAProxy
 // again, with the configuration that the daemon keeps up to date for it (haproxy-N.now), under the same number, so that the next daemon
 // adopts what it started. Whether there is a daemon it knows by a pipe. Owner: the balancer thread.
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,7 +18,7 @@ class Keeper {
   Keeper(std::string directory, std::string haproxy);
 
   // Ends those that former daemons left, each after the start of a HAProxy that it may have begun.
-  void end_former();
+  void end_former(const std::function<void(int pidfd)>& before);
   // Stands by this process from now on, by no other; nothing to do if it does so already.
   Result<void> stand_by(int number, int pidfd, const std::vector<std::pair<std::string, int>>& sockets);
   bool stands_by(int number) const;

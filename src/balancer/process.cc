@@ -111,6 +111,8 @@ std::unique_ptr<Process> Process::open(const std::string& directory, int number)
   if (fd < 0) return nullptr;
   // The pid may have been given to another process since: ask whose configuration it runs.
   auto command_line = read_file("/proc/" + std::to_string(*pid) + "/cmdline").value_or("");
+  // One that is being killed has none, and may take milliseconds to be gone: only then its keeper, too, knows.
+  if (pollfd ended{fd, POLLIN, 0}; command_line.empty()) ::poll(&ended, 1, 1000);
   if (!command_line.contains(file(directory, "haproxy", number, ".cfg"))) {
     ::close(fd);
     return nullptr;
@@ -163,9 +165,9 @@ Result<std::unique_ptr<Process>> Process::start(const std::string& directory, co
   return process;
 }
 
-bool Process::ended() const {
+bool Process::ended(Millis wait) const {
   pollfd ended{pidfd_, POLLIN, 0};
-  return ::poll(&ended, 1, 0) > 0;
+  return ::poll(&ended, 1, static_cast<int>(wait.count())) > 0;
 }
 
 Result<std::string> Process::command(const std::string& text, int interrupt) const {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 
 namespace watari::balancer {
@@ -31,7 +32,7 @@ class Process {
 
   int number() const { return number_; }
   int pidfd() const { return pidfd_; }  // readable when it has ended
-  bool ended() const;
+  bool ended(Millis wait = Millis(0)) const;
   Result<std::string> command(const std::string& text, int interrupt = -1) const;  // as balancer::command
   std::string generation() const;  // the description of its configuration; empty when it does not answer
 

@@ -60,7 +60,7 @@ Result<Child> spawn(const SpawnOptions& options) {
   sigset_t none, all;
   ::sigemptyset(&none);
   ::sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setsigmask(&attributes, options.signals_blocked ? &all : &none);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
   if (options.new_session) flags |= POSIX_SPAWN_SETSID;

@@ -21,6 +21,7 @@ struct SpawnOptions {
   // Child's descriptor -> ours. 0, 1, 2 that are not named are /dev/null; all others are closed (everything we open is O_CLOEXEC).
   std::map<int, int> descriptors;
   bool new_session = false;
+  bool signals_blocked = false;  // until the program is ready for them
 };
 
 struct Child {
@@ -28,7 +29,7 @@ struct Child {
   Fd pidfd;  // readable when it has ended
 };
 
-// Signals are unblocked and at their defaults in the child. NotFound when there is no such program.
+// Signals are at their defaults in the child, and unblocked unless the options say otherwise. NotFound when there is no such program.
 Result<Child> spawn(const SpawnOptions& options);
 
 // The status as a shell has it: 128 + signal when a signal ended it.
