@@ -19,7 +19,7 @@ void Haproxy::adopt() {
   // Until all is taken over the former daemon's keeper stands by: a HAProxy that is killed meanwhile comes again, with its targets.
   take_over();
   // One that is being killed right now: the keeper is to know it before it is ended.
-  if (process_ && tables_.empty()) (void)process_->ended(Millis(500));
+  if (process_ && wanted_.tables.empty()) (void)process_->ended(Millis(500));
   keeper_.end_former([this](int keeper) {
     if (sockets_.ports().empty()) sockets_.adopt(keeper);  // with the last of them gone, connections would be refused
   });
