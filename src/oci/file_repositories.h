@@ -1,5 +1,6 @@
 #pragma once
 // Repositories on the file system. Owned by the image store; thread-safe.
+#include <atomic>
 #include <filesystem>
 #include <mutex>
 
@@ -16,6 +17,7 @@ class FileRepositories final : public Repositories {
   bool exists(const std::string& repository) const override;
   Result<void> create(const std::string& repository, const RepositorySettings& settings) override;
   Result<RepositorySettings> settings(const std::string& repository) const override;
+  std::uint64_t settings_version() const override { return settings_version_; }
   Result<void> update(const std::string& repository, const std::function<void(RepositorySettings&)>& change) override;
   Result<void> remove(const std::string& repository) override;
   Result<void> link(const std::string& repository, const std::string& digest, const std::string& media_type) override;
@@ -38,6 +40,7 @@ class FileRepositories final : public Repositories {
   Result<void> write(const std::filesystem::path& path, std::string_view line) const;
 
   std::filesystem::path root_;
+  std::atomic<std::uint64_t> settings_version_ = 0;
   std::mutex mutex_;  // orders changes; readers see whole files
 };
 

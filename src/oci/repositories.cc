@@ -59,7 +59,9 @@ Result<void> FileRepositories::create(const std::string& repository, const Repos
   if (!valid_repository(repository)) return fail(Code::InvalidArgument, "{} is no repository name", repository);
   std::lock_guard lock(mutex_);
   if (exists(repository)) return fail(Code::AlreadyExists, "there is a repository {} already", repository);
-  return write(place(repository) / "repository.json", codec::to_json(settings).dump());
+  TRY_VOID(write(place(repository) / "repository.json", codec::to_json(settings).dump()));
+  ++settings_version_;
+  return {};
 }
 
 Result<RepositorySettings> FileRepositories::settings(const std::string& repository) const {
@@ -78,7 +80,9 @@ Result<void> FileRepositories::update(const std::string& repository, const std::
   std::lock_guard lock(mutex_);
   TRY(auto stored, settings(repository));
   change(stored);
-  return write(place(repository) / "repository.json", codec::to_json(stored).dump());
+  TRY_VOID(write(place(repository) / "repository.json", codec::to_json(stored).dump()));
+  ++settings_version_;
+  return {};
 }
 
 Result<void> FileRepositories::remove(const std::string& repository) {
@@ -86,6 +90,7 @@ Result<void> FileRepositories::remove(const std::string& repository) {
   if (!exists(repository)) return fail(Code::NotFound, "there is no repository {}", repository);
   const fs::path away = root_ / "tmp" / ("repository-" + random_hex(16));
   if (::rename(place(repository).c_str(), away.c_str()) != 0) return fail(os_error("rename", place(repository)));
+  ++settings_version_;
   TRY_VOID(sync_directory(root_ / "repositories"));
   remove_tree(away);
   return {};

@@ -4,6 +4,7 @@
 //   manifests/<hex>      one line: the media type it was put with (64 digits are a sha256, 128 a sha512)
 //   repository.json      RepositorySettings, when it was created or changed; a push alone makes a repository without it
 // Every change is one rename or one unlink. Thread-safe.
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -44,6 +45,8 @@ class Repositories {
   // AlreadyExists for any that holds something or has been created.
   virtual Result<void> create(const std::string& repository, const RepositorySettings& settings) = 0;
   virtual Result<RepositorySettings> settings(const std::string& repository) const = 0;
+  // Another one after each change of any repository's settings.
+  virtual std::uint64_t settings_version() const = 0;
   // Reads, changes and writes the settings with no other change in between.
   virtual Result<void> update(const std::string& repository, const std::function<void(RepositorySettings&)>& change) = 0;
   // With all its tags and manifests (blobs go when pruned). NotFound when there is none.

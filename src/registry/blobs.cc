@@ -69,6 +69,8 @@ Exchange::Answer Exchange::get_blob() {
   if (!oci::valid_digest(digest)) return refuse({400, "DIGEST_INVALID", digest + " is no digest"});
   auto size = images().content().touch(digest);
   if (!size) return refuse(size.error(), {404, "BLOB_UNKNOWN", ""});
+  if (!judged_ && !access_.allows(route_.repository, digest, asking()))
+    return refuse({404, "BLOB_UNKNOWN", fmt::format("the repository {} has no blob {}, and the policies of those that have it deny it", route_.repository, digest)});
   net::Response head;
   head.headers.set("content-type", "application/octet-stream");
   head.headers.set("docker-content-digest", digest);
@@ -115,7 +117,7 @@ Exchange::Answer Exchange::upload_progress(int status, const Uploads::Session& s
 
 // POST: begins an upload; with ?mount= takes a blob that is here; with ?digest= takes the whole blob at once.
 Exchange::Answer Exchange::start_upload() {
-  if (auto mount = query("mount"); oci::valid_digest(mount) && images().content().touch(mount)) {
+  if (auto mount = query("mount"); oci::valid_digest(mount) && images().content().touch(mount) && access_.allows(route_.repository, mount, asking())) {
     net::Headers headers;
     headers.set("location", path_of("blobs/" + mount));
     headers.set("docker-content-digest", mount);
@@ -195,6 +197,7 @@ Exchange::Answer Exchange::finish_upload(Uploads::Session& session, const std::s
   auto adopted = images().content().adopt(session.data(), digest);
   if (!adopted) return refuse(adopted.error(), {500, "BLOB_UPLOAD_INVALID", ""});
   session.remove();
+  access_.brought(principal_, digest);
   net::Headers headers;
   headers.set("location", path_of("blobs/" + digest));
   headers.set("docker-content-digest", digest);

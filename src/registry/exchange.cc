@@ -95,8 +95,10 @@ bool Exchange::denied_by_policy() {
       default: return is("PUT") ? "CompleteLayerUpload" : "UploadLayerPart";
     }
   }();
-  return denies(settings->policy, {"ecr:" + action, principal_, options_.account, request_.secure});
+  return denies(settings->policy, asking("ecr:" + action));
 }
+
+PolicyRequest Exchange::asking(const std::string& action) const { return {action, principal_, options_.account, request_.secure}; }
 
 bool Exchange::authenticated() {
   const auto authorization = request_.headers.get("authorization");

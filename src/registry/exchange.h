@@ -6,6 +6,7 @@
 #include "codec/compress.h"
 #include "codec/json.h"
 #include "net/server.h"
+#include "registry/blob_access.h"
 #include "registry/registry.h"
 #include "registry/route.h"
 #include "registry/uploads.h"
@@ -21,8 +22,8 @@ struct ApiError {
 
 class Exchange {
  public:
-  Exchange(const Options& options, Uploads& uploads, PullThrough& through, const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer)
-      : options_(options), uploads_(uploads), through_(through), request_(request), query_(parse_query(request.query)), body_(body), writer_(writer) {}
+  Exchange(const Options& options, Uploads& uploads, BlobAccess& access, PullThrough& through, const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer)
+      : options_(options), uploads_(uploads), access_(access), through_(through), request_(request), query_(parse_query(request.query)), body_(body), writer_(writer) {}
 
   // Always answers; what the client broke off is not answered.
   void run();
@@ -34,6 +35,7 @@ class Exchange {
   bool is_near() const;
   bool anonymous_allowed() const;
   bool denied_by_policy();
+  PolicyRequest asking(const std::string& action = {}) const;
   Answer dispatch();
 
   Answer catalog();
@@ -76,6 +78,7 @@ class Exchange {
 
   const Options& options_;
   Uploads& uploads_;
+  BlobAccess& access_;
   PullThrough& through_;
   const net::Request& request_;
   std::map<std::string, std::string> query_;

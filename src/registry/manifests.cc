@@ -46,6 +46,8 @@ Exchange::Answer Exchange::put_manifest() {
   }
   const std::string digest = digest_of(bytes, by_digest ? route_.last : "");
   if (by_digest && digest != route_.last) return refuse({400, "DIGEST_INVALID", "the manifest has the digest " + digest});
+  if (auto blob = access_.forbidden(route_.repository, bytes, asking()); !blob.empty())
+    return refuse({400, "MANIFEST_BLOB_UNKNOWN", fmt::format("{} is not in the repository {}: push it first", blob, route_.repository)});
   auto stored = images().put_manifest(route_.repository, std::string(request_.headers.get("content-type")), bytes, {.digest = digest});
   if (!stored) return refuse(stored.error(), {400, stored.error().code == Code::FailedPrecondition ? "MANIFEST_BLOB_UNKNOWN" : "MANIFEST_INVALID", ""});
   net::Headers headers;

@@ -10,22 +10,24 @@ namespace {
 class RegistryImpl final : public Registry {
  public:
   RegistryImpl(Options options, std::unique_ptr<PullThrough> pull_through)
-      : options_(std::move(options)), uploads_(options_.uploads, options_.clock), pull_through_(std::move(pull_through)) {}
+      : options_(std::move(options)), uploads_(options_.uploads, options_.clock), access_(options_.images), pull_through_(std::move(pull_through)) {}
 
   net::StreamHandler handler() override {
     return [this](const net::Request& request, net::BodyReader& body, net::ResponseWriter& writer) {
-      Exchange(options_, uploads_, *pull_through_, request, body, writer).run();
+      Exchange(options_, uploads_, access_, *pull_through_, request, body, writer).run();
     };
   }
 
   Result<Sources> sources(const RemoteName& name, const std::string& region) override { return pull_through_->sources(name, region); }
   Uploads& uploads() override { return uploads_; }
+  BlobAccess& access() override { return access_; }
   PullThrough& pull_through() override { return *pull_through_; }
   Transfers& transfers() override { return transfers_; }
 
  private:
   const Options options_;
   Uploads uploads_;
+  BlobAccess access_;
   std::unique_ptr<PullThrough> pull_through_;
   Transfers transfers_;
 };

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "net/server.h"
 #include "oci/image_store.h"
+#include "registry/blob_access.h"
 #include "registry/pull_through.h"
 #include "registry/transfers.h"
 #include "registry/uploads.h"
@@ -43,6 +44,7 @@ class Registry {
   virtual Result<Sources> sources(const RemoteName& name, const std::string& region) = 0;
   virtual PullThrough& pull_through() = 0;
   virtual Transfers& transfers() = 0;  // pulls from and pushes to other registries
+  virtual BlobAccess& access() = 0;
   virtual Uploads& uploads() = 0;  // blobs on their way in, also those that come by ECR's API
 };
 

@@ -278,6 +278,42 @@ def test_a_role_is_judged_in_the_registry_by_its_token(ecr, server, tmp_path):
     assert get(f"{server.url}/v2/shared/blobs/{layer}", as_root) == 403
 
 
+def test_what_a_policy_denies_cannot_be_had_through_another_repository(ecr, server, tmp_path):
+    push_image(server, tmp_path, "closed:1", "closed")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+    role = server.client("iam").create_role(RoleName="curious", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    keys = server.client("sts").assume_role(RoleArn=role, RoleSessionName="ci")["Credentials"]
+    session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=server.region)
+    theirs = session.client("ecr", endpoint_url=server.url)
+    who = {"Authorization": "Basic " + theirs.get_authorization_token()["authorizationData"][0]["authorizationToken"]}
+    text = requests.get(f"{server.url}/v2/closed/manifests/1", timeout=10)
+    manifest = json.loads(text.content)
+    layer, config = manifest["layers"][0]["digest"], manifest["config"]["digest"]
+    ecr.create_repository(repositoryName="mine")
+    blob = f"{server.url}/v2/mine/blobs/{layer}"
+    ask = lambda method, url, **more: requests.request(method, url, headers={**who, **more.pop("headers", {})}, timeout=10, **more)  # noqa: E731
+    ecr.set_repository_policy(repositoryName="closed", policyText=deny("ecr:GetDownloadUrlForLayer").replace('"*"', json.dumps({"AWS": role})))
+
+    assert ask("GET", blob).status_code == ask("HEAD", blob).status_code == 404
+    assert ask("GET", f"{server.url}/v2/mine/blobs/{text.headers['docker-content-digest']}").status_code == 404  # the manifest is a blob, too
+    assert ask("POST", f"{server.url}/v2/mine/blobs/uploads/?mount={layer}&from=closed").status_code == 202  # begins an upload instead
+    put = lambda: ask("PUT", f"{server.url}/v2/mine/manifests/1", data=text.content, headers={"Content-Type": text.headers["content-type"]})  # noqa: E731
+    assert put().json()["errors"][0]["code"] == "MANIFEST_BLOB_UNKNOWN"
+    assert theirs.batch_check_layer_availability(repositoryName="mine", layerDigests=[layer])["layers"][0]["layerAvailability"] == "UNAVAILABLE"
+    fails("LayersNotFoundException", theirs.get_download_url_for_layer, repositoryName="mine", layerDigest=layer)
+    fails("LayersNotFoundException", theirs.put_image, repositoryName="mine", imageManifest=text.text, imageTag="1")
+    assert requests.get(blob, timeout=10).status_code == 200  # root is not denied
+
+    # Who has the bytes may push them; then they are in that repository, for everybody.
+    for digest in (layer, config):
+        bytes_ = requests.get(f"{server.url}/v2/closed/blobs/{digest}", timeout=10).content
+        assert ask("POST", f"{server.url}/v2/mine/blobs/uploads/?digest={digest}", data=bytes_).status_code == 201
+    assert put().status_code == 201
+    assert ask("GET", blob).status_code == 200
+    assert ask("GET", f"{server.url}/v2/closed/blobs/{layer}").status_code == 403
+    assert ask("GET", f"{server.url}/v2/third/blobs/{layer}").status_code == 200  # another repository that has it is open
+
+
 def test_pushes_that_nobody_goes_on_with_are_removed(server):
     upload = requests.post(f"{server.url}/v2/left/blobs/uploads/", timeout=10).headers["location"]
     assert requests.patch(f"{server.url}{upload}", data=b"begun", timeout=10).status_code == 202

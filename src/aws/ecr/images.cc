@@ -12,6 +12,7 @@
 #include "base/digest.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "registry/registry.h"
 
 namespace watari::aws::ecr {
 
@@ -197,6 +198,10 @@ Result<PutImageResponse> put_image(Call& call, const PutImageRequest& request) {
   if (there && (!request.imageTag || (tagged && *tagged == digest)))
     return error("ImageAlreadyExistsException", "Image with digest '{}' and tag '{}' already exists in the repository with name '{}' in registry with id '{}'", digest,
                  request.imageTag.value_or("null"), request.repositoryName, call.scope.account);
+  if (auto* registry = call.platform.registry)
+    if (auto blob = registry->access().forbidden(request.repositoryName, request.imageManifest, policy_request(call)); !blob.empty())
+      return error("LayersNotFoundException", "The layer with digest '{}' does not exist in the repository with name '{}' in the registry with id '{}'", blob,
+                   request.repositoryName, call.scope.account);
   auto stored = images.put_manifest(request.repositoryName, request.imageManifestMediaType.value_or(""), request.imageManifest, {.digest = digest});
   if (!stored && stored.error().code == Code::FailedPrecondition) return error("LayersNotFoundException", "{}", stored.error().message);
   if (!stored) return error("InvalidParameterException", "Invalid parameter at 'imageManifest': {}", stored.error().message);

@@ -37,6 +37,13 @@ Result<std::unique_ptr<registry::Uploads::Session>> resume(Call& call, const std
   return session;
 }
 
+// Its size, when it is here and this repository may be asked for it.
+std::optional<std::int64_t> may_have(Call& call, const std::string& repository, const std::string& digest) {
+  auto size = call.platform.images->content().touch(digest);
+  const bool open = size && (!call.platform.registry || call.platform.registry->access().allows(repository, digest, policy_request(call)));
+  return open ? std::optional(*size) : std::nullopt;
+}
+
 }  // namespace
 
 Result<InitiateLayerUploadResponse> initiate_layer_upload(Call& call, const InitiateLayerUploadRequest& request) {
@@ -73,7 +80,7 @@ Result<CompleteLayerUploadResponse> complete_layer_upload(Call& call, const Comp
   TRY(auto session, resume(call, request.repositoryName, request.uploadId));
   if (session->offset() == 0) return error("EmptyUploadException", "The upload does not contain any layer parts");
   auto& content = call.platform.images->content();
-  if (content.touch(digest)) {
+  if (content.touch(digest) && call.platform.registry->access().allows(request.repositoryName, digest, policy_request(call))) {
     session->remove();
     return error("LayerAlreadyExistsException", "The layer with digest '{}' already exists in the repository with name '{}'", digest, request.repositoryName);
   }
@@ -84,6 +91,7 @@ Result<CompleteLayerUploadResponse> complete_layer_upload(Call& call, const Comp
   }
   TRY_VOID(content.adopt(session->data(), digest));
   session->remove();
+  call.platform.registry->access().brought(std::string(call.principal), digest);
   CompleteLayerUploadResponse out;
   out.registryId = call.scope.account;
   out.repositoryName = request.repositoryName;
@@ -102,7 +110,7 @@ Result<BatchCheckLayerAvailabilityResponse> batch_check_layer_availability(Call&
     }
     Layer layer;
     layer.layerDigest = digest;
-    const auto size = call.platform.images->content().touch(digest);
+    const auto size = may_have(call, request.repositoryName, digest);
     layer.layerAvailability = size ? "AVAILABLE" : "UNAVAILABLE";
     if (size) layer.layerSize = *size;
     out.layers.push_back(std::move(layer));
@@ -113,7 +121,7 @@ Result<BatchCheckLayerAvailabilityResponse> batch_check_layer_availability(Call&
 // The URL carries its own permission, for an hour, as AWS's presigned one does.
 Result<GetDownloadUrlForLayerResponse> get_download_url_for_layer(Call& call, const GetDownloadUrlForLayerRequest& request) {
   TRY_VOID(find_repository(call, request.registryId, request.repositoryName));
-  if (!oci::valid_digest(request.layerDigest) || !call.platform.images->content().touch(request.layerDigest))
+  if (!oci::valid_digest(request.layerDigest) || !may_have(call, request.repositoryName, request.layerDigest))
     return error("LayersNotFoundException", "The layer with digest '{}' does not exist in the repository with name '{}' in the registry with id '{}'", request.layerDigest,
                  request.repositoryName, call.scope.account);
   if (!call.platform.credentials) return fail(Code::Unavailable, "this server was started without its registry");
