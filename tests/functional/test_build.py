@@ -315,6 +315,28 @@ def test_limits_hold_and_say_so(server, tmp_path):
     assert not leftovers
 
 
+def test_a_build_has_no_more_cores_than_it_was_given(server, tmp_path):
+    dockerfile(tmp_path, "FROM busybox\nRUN sleep 100\n")
+    identity = (server.root / "root-id").read_text().strip()
+    build = subprocess.Popen([BIN / "watari", "build", "--cpus", "0.5", tmp_path], env=server.environment(), stderr=subprocess.DEVNULL)
+
+    def share():
+        for group in pathlib.Path("/sys/fs/cgroup").rglob(f"watari-{identity}-build-*"):
+            for quota, period in (("cpu.cfs_quota_us", "cpu.cfs_period_us"), ("cpu.max", "cpu.max")):
+                if (group / quota).exists() and (group / "cgroup.procs").read_text():
+                    return int((group / quota).read_text().split()[0]) / int((group / period).read_text().split()[-1])
+        return None
+
+    try:
+        deadline = time.monotonic() + 30
+        while (found := share()) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert found == 0.5
+    finally:
+        build.send_signal(signal.SIGINT)
+        assert build.wait(30) != 0
+
+
 def test_a_dockerfile_may_lie_outside_or_come_from_standard_input(server, tmp_path):
     (tmp_path / "context").mkdir()
     (tmp_path / "elsewhere").write_text("FROM busybox\nRUN echo from elsewhere\n")
