@@ -122,6 +122,7 @@ std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tab
   auto limit = plan.descriptors == 0 ? "" : fmt::format("  maxconn {}\n", connections_for(plan, count));
   std::string out = "# Made by Watari from load balancers, listeners, rules and target groups; changes are overwritten.\n" +
                     global_section(generation, run_directory, number, limit) + defaults_section() + splits_section(plan, run_directory) +
+                    // Shortcuts are no structure: the text that the generation is the digest of has none.
                     (generation.empty() ? plan.frontends : frontends_with_shortcuts(plan)) +
                     "backend none\n\n"
                     "backend nobody\n  http-request return status 404 content-type text/plain string \"no load balancer of that name listens here\"\n\n"

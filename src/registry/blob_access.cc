@@ -31,23 +31,31 @@ std::map<std::string, std::string> BlobAccess::policies() {
   return policies_;
 }
 
-bool BlobAccess::names(const std::string& manifest, const std::string& digest) const {
-  if (manifest == digest) return true;
-  auto bytes = images_.content().get(manifest);
-  auto parsed = bytes ? oci::parse_manifest(*bytes) : tl::unexpected(bytes.error());
-  if (!parsed) return false;
-  auto blobs = blobs_of(*parsed);
-  if (std::ranges::find(blobs, digest) != blobs.end()) return true;
-  return std::ranges::any_of(parsed->manifests, [&](const auto& each) { return names(each.digest, digest); });
-}
-
-bool BlobAccess::has(const std::string& repository, const std::string& digest) const {
-  return std::ranges::any_of(images_.repositories().manifests(repository), [&](const auto& link) { return names(link.digest, digest); });
+// Each manifest once, however often indexes name it. What a config says of layers is the word of whoever wrote it: reason enough to refuse,
+// none to allow; so this is not the walk of what pruning keeps.
+bool BlobAccess::has(const std::string& repository, const std::string& digest, Configs configs) const {
+  std::vector<std::string> next;
+  for (const auto& link : images_.repositories().manifests(repository)) next.push_back(link.digest);
+  for (std::set<std::string> seen; !next.empty();) {
+    auto manifest = std::move(next.back());
+    next.pop_back();
+    if (manifest == digest) return true;
+    if (!seen.insert(manifest).second) continue;
+    auto bytes = images_.content().get(manifest);
+    auto parsed = bytes ? oci::parse_manifest(*bytes) : tl::unexpected(bytes.error());
+    if (!parsed) continue;
+    auto blobs = blobs_of(*parsed);
+    if (std::ranges::find(blobs, digest) != blobs.end()) return true;
+    // A layer can be asked for by its diff id, too.
+    if (configs == Configs::Believed && parsed->config && images_.content().get(parsed->config->digest).value_or("").contains(digest)) return true;
+    for (const auto& each : parsed->manifests) next.push_back(each.digest);
+  }
+  return false;
 }
 
 bool BlobAccess::allows(const std::string& repository, const std::string& digest, PolicyRequest who) {
   const auto restricted = policies();
-  if (restricted.empty() || has(repository, digest)) return true;
+  if (restricted.empty() || has(repository, digest, Configs::Ignored)) return true;
   {
     std::lock_guard lock(mutex_);
     if (brought_.contains({who.principal, digest})) return true;
@@ -57,8 +65,8 @@ bool BlobAccess::allows(const std::string& repository, const std::string& digest
     auto policy = restricted.find(name);
     return policy != restricted.end() && denies(policy->second, who);
   };
-  if (std::ranges::none_of(restricted, [&](const auto& entry) { return closed(entry.first) && has(entry.first, digest); })) return true;
-  return std::ranges::any_of(images_.repositories().names(), [&](const auto& name) { return !closed(name) && has(name, digest); });
+  if (std::ranges::none_of(restricted, [&](const auto& entry) { return closed(entry.first) && has(entry.first, digest, Configs::Believed); })) return true;
+  return std::ranges::any_of(images_.repositories().names(), [&](const auto& name) { return !closed(name) && has(name, digest, Configs::Ignored); });
 }
 
 std::string BlobAccess::forbidden(const std::string& repository, std::string_view manifest, const PolicyRequest& who) {

@@ -27,8 +27,8 @@ class BlobAccess {
   void brought(const std::string& principal, const std::string& digest);
 
  private:
-  bool has(const std::string& repository, const std::string& digest) const;
-  bool names(const std::string& manifest, const std::string& digest) const;
+  enum class Configs { Ignored, Believed };
+  bool has(const std::string& repository, const std::string& digest, Configs configs) const;
   std::map<std::string, std::string> policies();
 
   oci::ImageStore& images_;

@@ -296,6 +296,14 @@ def test_what_a_policy_denies_cannot_be_had_through_another_repository(ecr, serv
 
     assert ask("GET", blob).status_code == ask("HEAD", blob).status_code == 404
     assert ask("GET", f"{server.url}/v2/mine/blobs/{text.headers['docker-content-digest']}").status_code == 404  # the manifest is a blob, too
+    # A layer that was made here can be asked for by its diff id, which only the config of the compressed image names.
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    server.watari("build", "-t", "plain:1", tmp_path)
+    made = json.loads(requests.get(f"{server.url}/v2/plain/manifests/1", timeout=10).content)["layers"][0]["digest"]
+    server.watari("images", "compress", "plain:1", "--as", "closed:small")
+    ecr.delete_repository(repositoryName="plain", force=True)
+    assert requests.get(f"{server.url}/v2/mine/blobs/{made}", timeout=10).status_code == 200
+    assert ask("GET", f"{server.url}/v2/mine/blobs/{made}").status_code == 404
     assert ask("POST", f"{server.url}/v2/mine/blobs/uploads/?mount={layer}&from=closed").status_code == 202  # begins an upload instead
     put = lambda: ask("PUT", f"{server.url}/v2/mine/manifests/1", data=text.content, headers={"Content-Type": text.headers["content-type"]})  # noqa: E731
     assert put().json()["errors"][0]["code"] == "MANIFEST_BLOB_UNKNOWN"
