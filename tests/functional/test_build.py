@@ -207,14 +207,20 @@ def test_ssh_agents_are_reachable_from_steps_that_ask(server, tmp_path):
             except OSError:
                 return
             connection.close()
-    threading.Thread(target=answer, daemon=True).start()
+    answering = threading.Thread(target=answer)
+    answering.start()
     # busybox has no client for unix sockets; that the socket is there, and whose, must do.
     dockerfile(tmp_path, "FROM busybox\nRUN --mount=type=ssh,uid=5,mode=0640 test -S $SSH_AUTH_SOCK && stat -c %u:%a $SSH_AUTH_SOCK\n"
                          "RUN test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/buildkit\n")
-    done = server.watari("build", "--no-cache", "--ssh", f"default={tmp_path}/agent", tmp_path)
-    assert "5:640" in done.stderr
-    assert "no socket of an ssh agent" in server.watari("build", "--ssh", f"default={tmp_path}/Dockerfile", tmp_path, check=False).stderr
-    agent.close()
+    try:
+        done = server.watari("build", "--no-cache", "--ssh", f"default={tmp_path}/agent", tmp_path)
+        assert "5:640" in done.stderr
+        assert "no socket of an ssh agent" in server.watari("build", "--ssh", f"default={tmp_path}/Dockerfile", tmp_path, check=False).stderr
+    finally:
+        # close() alone leaves the thread in accept(), and an accept() that the kernel begins anew takes the next socket with that number.
+        agent.shutdown(socket.SHUT_RDWR)
+        answering.join()
+        agent.close()
 
 
 def test_add_fetches_files_and_repositories(server, tmp_path):
