@@ -53,6 +53,7 @@ struct Options {
   double time_scale = 1;
   std::int64_t images_unused_hours = 7 * 24;
   std::int64_t images_min_free = 10;  // per cent
+  std::int64_t build_caches_max = 20;  // per cent
   std::vector<std::string> registry_mirrors;  // REGISTRY=HOST[:PORT][/PREFIX]
   bool stop_all = false;
   bool verbose = false;
@@ -187,13 +188,24 @@ class Host {
     loop_.after(kEvery, [this] { sweep_images(); });
   }
 
-  // What no tag, task, service or task definition leads to, once it is old; when the disk runs full, all of it but what is just being used.
   void prune_images() {
     std::error_code unknown;
     const auto space = std::filesystem::space(root_->path, unknown);
-    const bool full = !unknown && space.available < space.capacity / 100 * static_cast<std::uintmax_t>(options_.images_min_free);
-    if (!full && options_.images_unused_hours == 0) return;
-    oci::PruneRequest request{.grace = Seconds(full ? 3600 : options_.images_unused_hours * 3600)};
+    const auto per_cent = [&](std::int64_t count) { return space.capacity / 100 * static_cast<std::uintmax_t>(count); };
+    const bool full = !unknown && space.available < per_cent(options_.images_min_free);
+    const bool by_age = full || options_.images_unused_hours > 0;
+    const Seconds age(full ? 3600 : by_age ? options_.images_unused_hours * 3600 : 100L * 365 * 24 * 3600);
+    if (by_age) prune_unneeded_images(age, full);
+    if (!builder_) return;
+    builder::CacheLimits limits{.age = age};
+    if (!unknown && options_.build_caches_max > 0) limits.bytes = static_cast<std::int64_t>(per_cent(options_.build_caches_max));
+    if (auto caches = builder_->collect_cache(limits); !caches.mounts.empty())
+      log::info("pruned {} caches of RUN steps that were used longest ago: {} MB", caches.mounts.size(), caches.bytes / 1'000'000);
+  }
+
+  // What no tag, task, service or task definition leads to, once it is old; when the disk runs full, all of it but what is just being used.
+  void prune_unneeded_images(Seconds age, bool full) {
+    oci::PruneRequest request{.grace = age};
     for (const auto& reference : loop_.call([this] { return control::images_in_use(control_->state()); })) {
       if (auto name = oci::parse_reference(reference); name && !name->digest.empty()) request.keep.push_back(name->digest);  // of an index, perhaps
       if (auto image = images_->resolve(reference)) request.keep.push_back(image->digest);
@@ -203,9 +215,6 @@ class Host {
     else if (pruned->bytes > 0)
       log::info("pruned {} images, {} blobs and {} layers that nothing needs: {} MB{}", pruned->manifests.size(), pruned->blobs.size(), pruned->layers.size(),
                 pruned->bytes / 1'000'000, full ? ", because the disk runs full" : "");
-    if (!builder_) return;
-    if (auto caches = builder_->collect_cache(request.grace, false); !caches.mounts.empty())
-      log::info("pruned {} caches of RUN steps that nobody used: {} MB", caches.mounts.size(), caches.bytes / 1'000'000);
   }
 
   Result<void> open_builder() {
@@ -412,6 +421,10 @@ void add_serve(CLI::App& app, cli::Run& run) {
       ->capture_default_str();
   verb->add_option("--images-min-free", options->images_min_free, "Per cent of the disk that shall be free; below, all images that nothing needs are pruned")
       ->check(CLI::Range(0, 90))
+      ->capture_default_str();
+  verb->add_option("--build-caches-max", options->build_caches_max,
+                   "Per cent of the disk that caches of RUN --mount=type=cache may take together; above, those used longest ago are removed; 0: no limit")
+      ->check(CLI::Range(0, 100))
       ->capture_default_str();
   verb->add_option("--registry-mirror", options->registry_mirrors,
                    "REGISTRY=HOST[:PORT][/PREFIX]: where images of that registry are asked for first; give it again for more, which are tried in this order")

@@ -57,12 +57,12 @@ class BuilderImpl final : public Builder {
   }
   Result<void> export_caches(const Write& write) override { return export_cache_mounts(cache_mounts(), write); }
   Result<std::vector<std::string>> import_caches(const Read& read) override { return import_cache_mounts(cache_mounts(), read); }
-  Collected collect_cache(Seconds age, bool dry_run) override {
+  Collected collect_cache(const CacheLimits& limits) override {
     const auto has_layer = [this](const std::string& diff_id) { return images_.content().size(diff_id).has_value(); };
     const auto now = SystemClock().now();
-    auto mounts = collect_cache_mounts(cache_mounts(), work(), age, now, dry_run);
+    auto mounts = collect_cache_mounts(cache_mounts(), work(), limits, now);
     flush_caches();
-    return {cache_.collect({.age = age, .now = now, .dry_run = dry_run, .has_layer = has_layer}), std::move(mounts.ids), mounts.bytes};
+    return {cache_.collect({.age = limits.age, .now = now, .dry_run = limits.dry_run, .has_layer = has_layer}), std::move(mounts.ids), mounts.bytes};
   }
   Result<std::string> start(BuildRequest request) override;
   Result<std::string> start_base(BaseRequest request) override;

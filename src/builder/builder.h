@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fields.h"
 #include "base/result.h"
+#include "builder/cache_mounts.h"
 #include "builder/limits.h"
 #include "oci/image_store.h"
 
@@ -139,7 +140,7 @@ class Builder {
     std::vector<std::string> mounts;  // ids of caches
     std::int64_t bytes = 0;           // of these
   };
-  virtual Collected collect_cache(Seconds age, bool dry_run) = 0;
+  virtual Collected collect_cache(const CacheLimits& limits) = 0;
 
   // Both return the build's id at once. InvalidArgument/NotFound when the request cannot be started at all.
   virtual Result<std::string> start(BuildRequest request) = 0;

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/id.h"
@@ -133,25 +135,63 @@ Result<void> CacheUse::note_writing() const {
   return sys::replace_file(note_of(cache_), oci::boot_id());
 }
 
-CollectedCaches collect_cache_mounts(const fs::path& directory, const fs::path& bin, Seconds age, Time now, bool dry_run) {
-  CollectedCaches out;
+namespace {
+
+struct FoundCache {
+  fs::path path;
+  Time used{};
+  std::int64_t bytes = 0;
+};
+
+// Caches only change while they are used: each is walked once after every use.
+std::int64_t known_bytes_of(const fs::path& cache, Time used) {
+  static std::mutex mutex;
+  static std::map<fs::path, std::pair<Time, std::int64_t>> known;
+  std::lock_guard lock(mutex);
+  auto& [at, bytes] = known[cache];
+  if (at != used) bytes = bytes_of(cache), at = used;
+  return bytes;
+}
+
+// Those that were used longest ago first.
+std::vector<FoundCache> caches_in(const fs::path& directory) {
+  std::vector<FoundCache> found;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
-    const auto& cache = entry.path();
-    if (!is_name(cache.filename().string()) || now - used_at(cache) < age) continue;
-    const auto bytes = bytes_of(cache);
+  for (const auto& entry : fs::directory_iterator(directory, ignored))
+    if (is_name(entry.path().filename().string())) found.push_back({entry.path(), used_at(entry.path())});
+  for (auto& each : found) each.bytes = known_bytes_of(each.path, each.used);
+  std::ranges::sort(found, {}, &FoundCache::used);
+  return found;
+}
+
+// False when a step uses it now, or has since it was looked at.
+bool take_away(const FoundCache& cache, const fs::path& gone, bool dry_run, CollectedCaches& out) {
+  std::lock_guard lock(cache_mounts_mutex());
+  if (in_use().contains(cache.path) || used_at(cache.path) != cache.used) return false;
+  auto id = sys::read_file(id_of(cache.path)).value_or(cache.path.filename().string());
+  if (!dry_run && ::rename(cache.path.c_str(), gone.c_str()) != 0) return false;
+  out.ids.push_back(std::move(id));
+  out.bytes += cache.bytes;
+  if (dry_run) return true;
+  std::error_code ignored;
+  fs::remove(id_of(cache.path), ignored);
+  fs::remove(note_of(cache.path), ignored);
+  return true;
+}
+
+}  // namespace
+
+CollectedCaches collect_cache_mounts(const fs::path& directory, const fs::path& bin, const CacheLimits& limits, Time now) {
+  CollectedCaches out;
+  const auto found = caches_in(directory);
+  std::int64_t all = 0;
+  for (const auto& each : found) all += each.bytes;
+  for (const auto& each : found) {
+    if (now - each.used < limits.age && !(limits.bytes && all > *limits.bytes)) continue;
     const auto gone = bin / ("cache-" + random_hex(12));
-    {
-      std::lock_guard lock(cache_mounts_mutex());
-      if (in_use().contains(cache) || now - used_at(cache) < age) continue;
-      auto id = sys::read_file(id_of(cache)).value_or(cache.filename().string());
-      if (!dry_run && ::rename(cache.c_str(), gone.c_str()) != 0) continue;
-      out.ids.push_back(std::move(id));
-      out.bytes += bytes;
-      if (dry_run) continue;
-      fs::remove(id_of(cache), ignored);
-      fs::remove(note_of(cache), ignored);
-    }
+    if (!take_away(each, gone, limits.dry_run, out)) continue;
+    all -= each.bytes;
+    if (limits.dry_run) continue;
     if (auto removed = sys::remove_tree(gone); !removed) log::warn("remove a build's cache: {}", removed.error().message);
   }
   return out;

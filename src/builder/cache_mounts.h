@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,8 +43,14 @@ struct CollectedCaches {
   std::vector<std::string> ids;
   std::int64_t bytes = 0;
 };
-// Removes the caches that nobody has used for `age`. They go to `bin` by rename and are erased there. Safe beside steps.
-CollectedCaches collect_cache_mounts(const std::filesystem::path& directory, const std::filesystem::path& bin, Seconds age, Time now, bool dry_run);
+struct CacheLimits {
+  Seconds age{};
+  std::optional<std::int64_t> bytes = {};  // of all caches together
+  bool dry_run = false;
+};
+// Removes the caches that nobody has used for `limits.age`, and while the others take more than `limits.bytes` the one of them that was used
+// longest ago. They go to `bin` by rename and are erased there. Safe beside steps: what one uses counts and stays.
+CollectedCaches collect_cache_mounts(const std::filesystem::path& directory, const std::filesystem::path& bin, const CacheLimits& limits, Time now);
 // Flushes what was written and is not used now, so that it outlasts a power cut.
 Result<void> flush_cache_mounts(const std::filesystem::path& directory);
 

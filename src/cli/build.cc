@@ -107,15 +107,6 @@ Result<void> add_context(const std::string& text, ImageBuild& build) {
   return {};
 }
 
-// "512m", "2g", or bytes.
-Result<std::int64_t> mebibytes(const std::string& text) {
-  auto unit = text.empty() ? ' ' : text.back();
-  int shift = unit == 'k' ? 10 : unit == 'm' ? 20 : unit == 'g' ? 30 : 0;
-  auto count = parse_number<std::int64_t>(std::string_view(text).substr(0, text.size() - (shift > 0 ? 1 : 0)));
-  if (!count || *count <= 0 || *count > (std::int64_t{1} << 62 >> shift)) return fail(Code::InvalidArgument, "--memory {}: expected for example 512m or 2g", text);
-  return std::max<std::int64_t>(1, *count << shift >> 20);
-}
-
 Result<ImageBuild> request_of(const Options& options) {
   ImageBuild build{.context = options.directory, .target = options.target, .tags = options.tags, .timeout_seconds = options.timeout,
                    .cpus = options.cpus, .no_cache = options.no_cache, .check = options.check, .docker = options.docker};
@@ -136,7 +127,8 @@ Result<ImageBuild> request_of(const Options& options) {
   for (const auto& each : options.agents) TRY_VOID(add_agent(each, build));
   for (const auto& each : options.contexts) TRY_VOID(add_context(each, build));
   if (!options.memory.empty()) {
-    TRY(build.memory_mib, mebibytes(options.memory));
+    TRY(const auto bytes, parse_size("--memory", options.memory));
+    build.memory_mib = std::max<std::int64_t>(1, bytes >> 20);
   }
   return build;
 }

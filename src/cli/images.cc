@@ -18,6 +18,7 @@ using codec::Json;
 struct Options : Common {
   std::vector<std::string> names;
   std::int64_t older_than_hours = 24;
+  std::string caches_max;
   bool dry_run = false;
   std::string from, to;
   bool provenance = false, sbom = false;
@@ -95,8 +96,12 @@ Result<void> remove(const Options& options) {
 
 Result<void> prune(const Options& options) {
   TRY(auto client, options.connect());
-  TRY(auto answer, client.call("watari", "PruneImages",
-                               Json::object({{"dryRun", options.dry_run}, {"graceSeconds", options.older_than_hours * 3600}})));
+  auto request = Json::object({{"dryRun", options.dry_run}, {"graceSeconds", options.older_than_hours * 3600}});
+  if (!options.caches_max.empty()) {
+    TRY(const auto bytes, parse_size("--caches-max", options.caches_max));
+    request.set("maxCacheMountBytes", bytes);
+  }
+  TRY(auto answer, client.call("watari", "PruneImages", std::move(request)));
   if (options.json) {
     fmt::print("{}\n", answer.pretty());
     return {};
@@ -213,8 +218,10 @@ void add_images(CLI::App& app, Run& run) {
   prune_verb->add_option("--older-than", options->older_than_hours, "Hours since it was last pushed, built or started; younger things stay")
       ->check(CLI::Range(1, 8760))
       ->capture_default_str();
+  prune_verb->add_option("--caches-max", options->caches_max,
+                         "What caches of RUN --mount=type=cache may take together, for example 10g: those used longest ago go first, however young they are");
   add_common(*prune_verb, *options);
-  prune_verb->footer("Examples:\n  watari images prune --dry-run\n  watari images prune --older-than 1");
+  prune_verb->footer("Examples:\n  watari images prune --dry-run\n  watari images prune --older-than 1\n  watari images prune --caches-max 10g");
   prune_verb->callback([options, &run] { run = [options] { return finish(prune(*options)); }; });
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -79,6 +80,14 @@ std::string size_text(std::int64_t bytes) {
   std::size_t unit = 0;
   for (; value >= 1000 && unit < 3; ++unit) value /= 1000;
   return fmt::format("{:.1f} {}B", value, "kMGT"[unit]);
+}
+
+Result<std::int64_t> parse_size(const std::string& option, const std::string& text) {
+  const auto unit = std::string_view("kmg").find(text.empty() ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(text.back()))));
+  const int shift = unit == std::string_view::npos ? 0 : 10 * (static_cast<int>(unit) + 1);
+  auto count = parse_number<std::int64_t>(std::string_view(text).substr(0, text.size() - (shift > 0 ? 1 : 0)));
+  if (!count || *count <= 0 || *count > (std::int64_t{1} << 62 >> shift)) return fail(Code::InvalidArgument, "{} {}: expected for example 512m or 2g", option, text);
+  return *count << shift;
 }
 
 }  // namespace watari::cli

@@ -31,5 +31,7 @@ bool is_terminal_input();               // stdin
 
 // "900 B", "12.3 MB"
 std::string size_text(std::int64_t bytes);
+// "512m", "2g", or bytes; positive. InvalidArgument otherwise, which names the option.
+Result<std::int64_t> parse_size(const std::string& option, const std::string& text);
 
 }  // namespace watari::cli

@@ -35,6 +35,8 @@ class FileRepositories final : public Repositories {
   Result<void> remove_tag(const std::string& repository, const std::string& tag);
 
  private:
+  // What create() or update() wrote; nothing for a repository that was only pushed to.
+  Result<std::optional<RepositorySettings>> written_settings(const std::string& repository) const;
   std::filesystem::path place(const std::string& repository) const;
   Result<void> stage(const std::filesystem::path& to, std::string_view line, std::vector<Written>& files) const;
   Result<void> write(const std::filesystem::path& path, std::string_view line) const;

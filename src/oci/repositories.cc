@@ -64,13 +64,18 @@ Result<void> FileRepositories::create(const std::string& repository, const Repos
   return {};
 }
 
+Result<std::optional<RepositorySettings>> FileRepositories::written_settings(const std::string& repository) const {
+  auto text = read_file(place(repository) / "repository.json", 1 << 20);
+  if (!text) return std::nullopt;
+  TRY(auto json, codec::parse_json(*text));
+  TRY(auto settings, codec::from_json<RepositorySettings>(json));
+  return settings;
+}
+
 Result<RepositorySettings> FileRepositories::settings(const std::string& repository) const {
   if (!exists(repository)) return fail(Code::NotFound, "there is no repository {}", repository);
-  auto text = read_file(place(repository) / "repository.json", 1 << 20);
-  if (text) {
-    TRY(auto json, codec::parse_json(*text));
-    return codec::from_json<RepositorySettings>(json);
-  }
+  TRY(auto given, written_settings(repository));
+  if (given) return *given;
   RepositorySettings out{.created_at = Time::max()};
   for (const auto& link : manifests(repository)) out.created_at = std::min(out.created_at, link.put_at);
   return out;
@@ -163,7 +168,8 @@ Result<void> FileRepositories::set_tag(const std::string& repository, const std:
   if (!valid_tag(tag)) return fail(Code::InvalidArgument, "{} is no tag: letters, digits, _, . and -, at most 128", tag);
   std::lock_guard lock(mutex_);
   const auto present = tagged(repository, tag);
-  if (auto rules = settings(repository); rules && is_immutable(*rules, tag) && present && *present != digest)
+  TRY(const auto rules, written_settings(repository));
+  if (rules && is_immutable(*rules, tag) && present && *present != digest)
     return fail(Error{Code::FailedPrecondition,
                       fmt::format("The image tag '{}' already exists in the '{}' repository and cannot be overwritten because the repository is immutable.", tag, repository),
                       "ImageTagAlreadyExistsException"});

@@ -59,6 +59,36 @@ def test_a_cache_goes_when_nobody_has_used_it_for_so_long(server, tmp_path):
     assert "empty 0" in run(server, tmp_path / "d", ("old", "echo empty $(ls /c | wc -l)"))
 
 
+def test_caches_that_take_too_much_go_by_last_use(server, tmp_path):
+    big = "dd if=/dev/zero of=/c/file bs=1M count=3"
+    run(server, tmp_path / "a", ("first", big), ("second", big), ("third", big))
+    for name, days in (("first", 1), ("second", 3), ("third", 2)):
+        age(server, name, days)
+    prune = lambda *more: server.watari("images", "prune", "--older-than", "240", *more).stdout  # noqa: E731
+    assert "0 caches of RUN" in prune("--caches-max", "10m")
+    told = prune("--caches-max", "7m", "--dry-run")
+    assert "cache second of RUN" in told and "1 caches of RUN" in told and set(caches(server)) == {"first", "second", "third"}
+    prune("--caches-max", "7m")
+    assert set(caches(server)) == {"first", "third"}
+    run(server, tmp_path / "b", ("third", "dd if=/dev/zero of=/c/more bs=1M count=3"))  # grows, and counts as used
+    prune("--caches-max", "7m")
+    assert set(caches(server)) == {"third"}
+    refused = server.watari("images", "prune", "--caches-max", "some", check=False)
+    assert refused.returncode != 0 and "--caches-max some: expected for example 512m or 2g" in refused.stderr
+
+
+def test_the_server_holds_the_limit_of_caches_by_itself(tmp_path):
+    with Server("--build-caches-max", "1", "--images-unused", "0", "--images-min-free", "0") as server:
+        server.watari("base", "build", "busybox", "--from", "busybox")
+        run(server, tmp_path / "a", ("large", "echo 1 > /c/file"), ("small", "echo 2 > /c/file"))
+        limit = os.statvfs(server.root).f_blocks * os.statvfs(server.root).f_frsize // 100
+        with open(caches(server)["large"] / "file", "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, limit + (64 << 20))
+        age(server, "large", 1)
+        server.restart()  # prunes when it starts
+        wait_until(lambda: set(caches(server)) == {"small"})
+
+
 def test_a_cache_stays_under_a_step_that_uses_it(server, tmp_path):
     build = threading.Thread(target=lambda: run(server, tmp_path / "a", ("busy", "sh -c 'touch /c/here; until [ -e /c/go ]; do sleep 0.05; done; touch /c/done'")))
     build.start()

@@ -147,7 +147,7 @@ Result<PruneImagesResponse> prune_images(Call& call, const PruneImagesRequest& r
   response.layers = std::move(pruned.layers);
   response.freedBytes = pruned.bytes;
   if (!call.platform.builder) return response;
-  auto collected = call.platform.builder->collect_cache(wanted.grace, wanted.dry_run);
+  auto collected = call.platform.builder->collect_cache({.age = wanted.grace, .bytes = request.maxCacheMountBytes, .dry_run = wanted.dry_run});
   response.cacheEntries = static_cast<std::int64_t>(collected.entries);
   response.cacheMounts = std::move(collected.mounts);
   *response.freedBytes += collected.bytes;
