@@ -13,10 +13,10 @@ namespace {
 
 // The fields of a line, in order, and what they are to HAProxy. Separated by tabs, which HAProxy never writes into a field.
 enum Field { kKind, kRule, kBackend, kServer, kTarget, kClient, kSeconds, kMillis, kReceive, kQueue, kConnect, kAnswer, kData, kAll, kStatus, kUp, kDown,
-             kMethod, kUri, kVersion, kHost, kAgent, kCipher, kProtocol, kTrace, kEnd, kFields };
+             kMethod, kUri, kVersion, kHost, kAgent, kCipher, kProtocol, kTrace, kBrought, kLocation, kEnd, kFields };
 constexpr std::array<const char*, kFields> kFormats = {
     "A", "%[var(txn.rule)]", "%b", "%s", "%si:%sp", "%ci:%cp", "%Ts", "%ms", "%TR", "%Tw", "%Tc", "%Tr", "%Td", "%Ta", "%ST", "%U", "%B",
-    "%HM", "%HU", "%HV", "%[var(txn.host)]", "%[var(txn.agent)]", "%sslc", "%sslv", "%[var(txn.id)]", "%ts"};
+    "%HM", "%HU", "%HV", "%[var(txn.host)]", "%[var(txn.agent)]", "%sslc", "%sslv", "%[var(txn.id)]", "%[var(txn.trace)]", "%[var(txn.location)]", "%ts"};
 
 std::string seconds(std::string_view milliseconds) {
   auto value = parse_number<int>(milliseconds);
@@ -32,9 +32,22 @@ std::string instant(Time time) {
   return fmt::format("{}.{:03}000Z", text, time.time_since_epoch().count() % 1000);
 }
 
+// HAProxy has no word for a client that went away before it was answered.
+std::string status_of(const std::vector<std::string>& fields) {
+  return fields[kStatus].starts_with("-") || fields[kStatus] == "0" ? fields[kEnd].starts_with("C") ? "460" : "-" : fields[kStatus];
+}
+
 std::string or_dash(const std::string& text) { return text.empty() || text == "-" ? "-" : text; }
 // Quotes within a field as ALB writes them.
 std::string in_quotes(const std::string& text) { return "\"" + join(split(or_dash(text), '"'), "\\x22") + "\""; }
+
+// The header as the target gets it (frontend.cc).
+std::string trace_of(const std::vector<std::string>& fields) {
+  if (fields[kTrace] == "-") return "-";
+  const auto& brought = fields[kBrought];
+  if (or_dash(brought) == "-") return "Root=" + fields[kTrace];
+  return (brought.contains("Root=") ? "Self=" : "Root=") + fields[kTrace] + ";" + brought;
+}
 
 std::string type_of(const std::vector<std::string>& fields, bool secure) {
   if (fields[kStatus] == "101") return secure ? "wss" : "ws";
@@ -89,10 +102,10 @@ void AccessLog::add(std::string_view line) {
   auto text = fmt::format(
       "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} \"-\" \"-\" -", type_of(fields, secure), instant(ended), name,
       fields[kClient], target, reached ? seconds(std::to_string(wait)) : "-1", reached ? seconds(fields[kAnswer]) : "-1", reached ? seconds(fields[kData]) : "-1",
-      fields[kStatus], target_status, fields[kUp], fields[kDown], in_quotes(request), in_quotes(fields[kAgent]), or_dash(fields[kCipher]),
-      or_dash(fields[kProtocol]), group == groups_.end() ? "-" : group->second, in_quotes(fields[kTrace] == "-" ? "-" : "Root=" + fields[kTrace]),
+      status_of(fields), target_status, fields[kUp], fields[kDown], in_quotes(request), in_quotes(fields[kAgent]), or_dash(fields[kCipher]),
+      or_dash(fields[kProtocol]), group == groups_.end() ? "-" : group->second, in_quotes(trace_of(fields)),
       in_quotes(secure ? host : "-"), in_quotes(listener->certificates.size() == 1 ? listener->certificates.front() : "-"), rule->priority, instant(begun),
-      in_quotes(forwarded ? "forward" : std::string(name_of(rule->action.type))), in_quotes("-"), in_quotes("-"), in_quotes(target), in_quotes(target_status));
+      in_quotes(forwarded ? "forward" : std::string(name_of(rule->action.type))), in_quotes(fields[kLocation]), in_quotes("-"), in_quotes(target), in_quotes(target_status));
   auto& entries = entries_[balancer->arn];
   entries.load_balancer = *balancer;
   entries.lines.emplace_back(ended, std::move(text));

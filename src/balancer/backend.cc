@@ -85,7 +85,7 @@ void Compiler::add_backend(const model::TargetGroup& group) {
   auto idle = idle_timeout(user);
   auto& head = backend.head;
   head = "  # " + group.arn + "\n";
-  backend.cuts = http;
+  backend.cuts = http || attribute(group.attributes, "deregistration_delay.connection_termination.enabled", "false") == "true";
   if (http) {
     // What a retry needs is a copy of every request (about 1 µs): only where there is another target, and the method allows it.
     head += "  balance " + balance + "\n  retry-on conn-failure empty-response\n"

@@ -27,7 +27,7 @@ struct Backend {
   bool sticky = false;  // by cookie: HAProxy's drain would still let such requests in, so a draining target is in maintenance
   bool tls = false;     // to its targets
   bool slow_start = false;
-  bool cuts = false;    // requests that outlast the deregistration delay (a network load balancer lets its connections be)
+  bool cuts = false;    // requests that outlast the deregistration delay (a network load balancer lets its connections be, unless told otherwise)
   int rise = 5, fall = 2;
   Seconds interval{30}, timeout{5};
 };
@@ -82,7 +82,7 @@ std::string shortcut_mark(const std::string& rule_key);
 std::string condition_text(const std::vector<model::Condition>& conditions);
 // The redirect's location as a HAProxy log-format string; `protocol` is the listener's.
 std::string location_format(const model::Action& action, const std::string& protocol = "http");
-// "*" and "?" wildcards as a regular expression over characters that are not in `stop`, without anchors.
-std::string wildcard_regex(const std::string& pattern, const std::string& any = ".");
+// "*" and "?" wildcards as a regular expression, without anchors; `any` is what "?" stands for. With `escapes`, "\*" and "\?" are no wildcards.
+std::string wildcard_regex(const std::string& pattern, const std::string& any = ".", bool escapes = false);
 
 }  // namespace watari::balancer

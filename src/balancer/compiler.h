@@ -9,7 +9,7 @@
 
 namespace watari::balancer {
 
-constexpr Millis kConnectTimeout{2000};  // to a target; tried again 3 times
+constexpr Millis kConnectTimeout{2500};  // to a target; tried again 3 times: 10 seconds, as with ALB
 
 std::string attribute(const std::vector<model::Tag>& attributes, std::string_view key, std::string otherwise);
 // For HAProxy's strong quotes, in which a quote itself cannot stand.

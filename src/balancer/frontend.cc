@@ -88,12 +88,13 @@ struct HttpPort {
 
   void add_answer(const model::Action& action, const std::string& chosen) {
     if (action.type == model::ActionType::Redirect) {
+      if (logged) bodies += "  http-request set-var-fmt(txn.location) \"" + location_format(action, scheme()) + "\" if" + chosen + "\n";
       bodies += "  http-request redirect location \"" + location_format(action, scheme()) + "\" code " +
                 (action.status_code == "HTTP_301" ? "301" : "302") + " if" + chosen + "\n";
       return;
     }
     bodies += "  http-request return status " + action.status_code;
-    if (!action.body.empty()) {
+    if (!action.body.empty() && action.status_code != "204") {  // which has none, and HAProxy refuses a configuration in which it has
       auto file = "body-" + sha256_hex(action.body).substr(0, 16);
       compiler.plan.files[file] = action.body;
       bodies += " content-type " + (action.content_type.empty() ? "text/plain" : action.content_type) + " file " + compiler.options.run_directory + "/" + file;
@@ -148,7 +149,7 @@ struct HttpPort {
     }
     out += "  http-request set-header X-Forwarded-Proto " + scheme() + if_also("") +
            "  http-request set-header X-Forwarded-Port " + std::to_string(port) + if_also("") +
-           "  http-request set-var(txn.trace) req.fhdr(x-amzn-trace-id)" + if_also("") +
+           "  http-request set-var(txn.trace) req.fhdr(x-amzn-trace-id),regsub(Self=[^;]*;?,),regsub(;$,)" + if_also(" { req.fhdr(x-amzn-trace-id) -m found }") +
            "  http-request set-header X-Amzn-Trace-Id Root=" + id + if_also(" !{ var(txn.trace) -m found }") +
            "  http-request set-header X-Amzn-Trace-Id \"Root=" + id + ";%[var(txn.trace)]\"" +
            if_also(" { var(txn.trace) -m found } !{ var(txn.trace) -m sub Root= }") +

@@ -98,6 +98,7 @@ void Haproxy::take_over() {
   // A daemon that was killed between the map and the shortcut: as if neither had been changed.
   for (const auto& [rule, backends] : shortcuts_)
     if (auto taken = taken_.find(rule); taken == taken_.end() || splits_[rule] != taken->second) splits_.erase(rule);
+  strays_ = true;
   log::info("load balancer: adopted HAProxy with {} backends", wanted_.tables.size());
 }
 
@@ -314,19 +315,6 @@ Result<void> Haproxy::reload() {
   return {};
 }
 
-// Requests that outlasted their target's deregistration delay, in whichever process they are.
-// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
-void Haproxy::cut_overdue() {
-  auto cut = [&](const Process& process) {
-    for (const auto& [backend, address] : wanted_.overdue)
-      for (const auto& stat : seen_[process.number()][backend].stats)
-        if (stat.address == address) (void)process.command(fmt::format("shutdown sessions server {}/{}", backend, stat.server));
-  };
-  if (process_) cut(*process_);
-  for (const auto& process : replaced_) cut(*process);
-  wanted_.overdue.clear();
-}
-
 Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   if (snapshot.listeners.empty()) {
     stop(std::chrono::seconds(5));
@@ -344,7 +332,8 @@ Result<void> Haproxy::reconcile(const Snapshot& snapshot) {
   auto done = carry_out();
   // Half done is repaired by a reload, which carries everything.
   if (!done) generation_.clear();
-  if (done && !wanted_.overdue.empty()) cut_overdue();
+  overdue_.insert(wanted_.overdue.begin(), wanted_.overdue.end());
+  wanted_.overdue.clear();
   return done;
 }
 

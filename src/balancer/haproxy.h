@@ -45,7 +45,10 @@ class Haproxy {
  private:
   void take_over();
   CompileOptions examine(const Snapshot& snapshot);
+  // Asks for requests that are overdue, as last asked, to be ended, and forgets those of which none is left.
   void cut_overdue();
+  // After a former daemon: requests at targets that are gone.
+  void find_strays();
   Result<void> reload();
   Result<void> change_splits();
   std::vector<const Backend*> to_ask(const Process& process);
@@ -91,6 +94,8 @@ class Haproxy {
     std::vector<ServerStat> stats;
   };
   std::map<int, std::map<std::string, Seen>> seen_;  // by process and backend
+  std::set<std::pair<std::string, std::string>> overdue_;  // backend, address: of targets that are gone; to be cut wherever they are
+  bool strays_ = false;                                    // what the former daemon left may be overdue, too
   Counting counting_;
   std::map<int, RequestLog> logs_;  // by process
   AccessLog access_log_;

@@ -50,7 +50,8 @@ std::vector<const Backend*> Haproxy::to_ask(const Process& process) {
   std::vector<const Backend*> out;
   for (const auto& backend : wanted_.plan.backends) {
     const auto& slots = wanted_.tables[backend.name].slots;
-    bool moves = std::ranges::any_of(slots, [&](const Slot& slot) { return slot.draining || (newest && !slot.free() && (!slot.up || !slot.settled)); });
+    bool leaves = strays_ || std::ranges::any_of(overdue_, [&](const auto& entry) { return entry.first == backend.name; });
+    bool moves = leaves || std::ranges::any_of(slots, [&](const Slot& slot) { return slot.draining || (newest && !slot.free() && (!slot.up || !slot.settled)); });
     if (moves || now - seen[backend.name].at > kRound) out.push_back(&backend);
   }
   return out;
@@ -64,7 +65,8 @@ Result<void> Haproxy::ask(const Process& process, const std::vector<const Backen
     auto some = std::span(backends).subspan(from, std::min(kAskedAtOnce, backends.size() - from));
     std::string text;
     for (const auto* backend : some) {
-      bool all = backend->sticky && std::ranges::any_of(wanted_.tables[backend->name].slots, &Slot::draining);
+      bool all = strays_ || std::ranges::any_of(overdue_, [&](const auto& entry) { return entry.first == backend->name; }) ||
+                 (backend->sticky && std::ranges::any_of(wanted_.tables[backend->name].slots, &Slot::draining));
       text += fmt::format("{}show stat {} 6 -1{}", text.empty() ? "" : "; ", backend->name, all ? "" : " no-maint");
     }
     TRY(auto csv, process.command(text, interrupt));
@@ -76,6 +78,38 @@ Result<void> Haproxy::ask(const Process& process, const std::vector<const Backen
       if (auto of = seen.find(stat.backend); of != seen.end()) of->second.stats.push_back(std::move(stat));
   }
   return {};
+}
+
+// Requests that outlasted their target's deregistration delay, in whichever process they are.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
+void Haproxy::cut_overdue() {
+  auto cut = [&](const Process& process, const std::string& backend, const std::string& address) {
+    bool any = false;
+    for (const auto& stat : seen_[process.number()][backend].stats) {
+      if (stat.address != address || stat.sessions == 0) continue;
+      (void)process.command(fmt::format("shutdown sessions server {}/{}", backend, stat.server));
+      any = true;
+    }
+    return any;
+  };
+  std::erase_if(overdue_, [&](const auto& entry) {
+    const auto& [backend, address] = entry;
+    if (auto table = wanted_.tables.find(backend); table == wanted_.tables.end() || table->second.find(address)) return true;  // registered again
+    bool any = running() && cut(*process_, backend, address);
+    for (const auto& process : replaced_) any |= cut(*process, backend, address);
+    return !any;
+  });
+}
+
+// A daemon that was killed may have removed a target whose time was over, and not have cut what it was still asked.
+void Haproxy::find_strays() {
+  for (const auto& [process, backends] : seen_)
+    for (const auto& backend : wanted_.plan.backends) {
+      auto seen = backends.find(backend.name);
+      if (!backend.cuts || seen == backends.end()) continue;
+      for (const auto& stat : seen->second.stats)
+        if (stat.sessions > 0 && stat.server != "BACKEND" && !wanted_.tables[backend.name].find(stat.address)) overdue_.emplace(backend.name, stat.address);
+    }
 }
 
 std::map<std::string, int> Haproxy::count_sessions() const {
@@ -182,6 +216,8 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
   std::erase_if(seen_, [&](const auto& seen) {
     return !(running() && process_->number() == seen.first) && std::ranges::none_of(replaced_, [&](const auto& process) { return process->number() == seen.first; });
   });
+  if (std::exchange(strays_, false)) find_strays();
+  if (!overdue_.empty()) cut_overdue();
   auto sessions = count_sessions();
   count();
   static const std::vector<ServerStat> kNone;

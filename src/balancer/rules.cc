@@ -23,17 +23,17 @@ std::string any_of(const std::vector<std::string>& regexes) {
   return out;
 }
 
-std::vector<std::string> whole(const std::vector<std::string>& patterns) {
+std::vector<std::string> whole(const std::vector<std::string>& patterns, bool escapes = false) {
   std::vector<std::string> out;
-  for (const auto& pattern : patterns) out.push_back("^" + wildcard_regex(pattern) + "$");
+  for (const auto& pattern : patterns) out.push_back("^" + wildcard_regex(pattern, ".", escapes) + "$");
   return out;
 }
 
 // "key=value", or "value" of any key; keys and values are compared as they came, without decoding.
 std::string query_regex(const std::string& value) {
   auto equals = value.find('=');
-  if (equals == std::string::npos) return "(^|&)([^&=]*=)?" + wildcard_regex(value, "[^&]") + "(&|$)";
-  return "(^|&)" + wildcard_regex(value.substr(0, equals), "[^&=]") + "=" + wildcard_regex(value.substr(equals + 1), "[^&]") +
+  if (equals == std::string::npos) return "(^|&)([^&=]*=)?" + wildcard_regex(value, "[^&]", true) + "(&|$)";
+  return "(^|&)" + wildcard_regex(value.substr(0, equals), "[^&=]", true) + "=" + wildcard_regex(value.substr(equals + 1), "[^&]", true) +
          "(&|$)";
 }
 
@@ -42,7 +42,7 @@ std::string one_condition(const model::Condition& condition) {
   if (field == "host-header") return "{ var(txn.host) -i -m reg" + any_of(whole(condition.values)) + " }";
   if (field == "path-pattern") return "{ path -m reg" + any_of(whole(condition.values)) + " }";
   if (field == "http-request-method") return "{ method -m reg" + any_of(whole(condition.values)) + " }";
-  if (field == "http-header") return "{ req.fhdr(" + condition.name + ") -i -m reg" + any_of(whole(condition.values)) + " }";
+  if (field == "http-header") return "{ req.fhdr(" + condition.name + ") -i -m reg" + any_of(whole(condition.values, true)) + " }";
   if (field == "source-ip") return "{ src -- " + join(condition.values, " ") + " }";
   if (field == "query-string") {
     std::vector<std::string> regexes;
@@ -73,10 +73,16 @@ std::string literal(const std::string& text) {
 
 }  // namespace
 
-std::string wildcard_regex(const std::string& pattern, const std::string& any) {
+std::string wildcard_regex(const std::string& pattern, const std::string& any, bool escapes) {
   std::string out;
-  for (char c : pattern) {
-    if (c == '*')
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    char c = pattern[i];
+    bool escaped = escapes && c == '\\' && i + 1 < pattern.size() && std::string_view("*?\\").contains(pattern[i + 1]);
+    if (escaped)
+      append_escaped(out, pattern[++i]);
+    else if (c == '*' && i > 0 && out.ends_with(any + "*"))  // "**" is "*"; a row of them would try every way to share the text among them
+      continue;
+    else if (c == '*')
       out += any + "*";
     else if (c == '?')
       out += any;
@@ -100,7 +106,7 @@ std::string location_format(const model::Action& action, const std::string& prot
     out = replace_all(out, "\\#{host}", "%[var(txn.host)]");
     out = replace_all(out, "\\#{port}", "%[dst_port]");
     out = replace_all(out, "/\\#{path}", "%[path]");  // HAProxy's path begins with the slash, AWS's does not
-    out = replace_all(out, "\\#{path}", "%[path]");
+    out = replace_all(out, "\\#{path}", "%[path,bytes(1)]");
     return replace_all(out, "\\#{query}", "%[query]");
   };
   auto location = to_lower(fill(or_else(action.protocol, "#{protocol}"))) + "://" + fill(or_else(action.host, "#{host}")) + ":" +

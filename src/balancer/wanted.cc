@@ -14,12 +14,20 @@ std::string state_commands(const std::string& backend, std::size_t index, const 
   return fmt::format("set server {} state {}; set server {} state {}", server(backend, 's', index), state, server(backend, 'o', index), state);
 }
 
+// Maintenance would end the connections of a network load balancer's target ("on-marked-down"), where they are to be let be: it gets no
+// new ones and is not probed, until its place is needed.
+std::string remove_commands(const Backend& backend, std::size_t index) {
+  if (backend.cuts) return state_commands(backend.name, index, "maint");
+  auto checked = server(backend.name, 's', index);
+  return fmt::format("set server {0} state drain; disable health {0}; set server {1} state maint", checked, server(backend.name, 'o', index));
+}
+
 std::string place_commands(const std::string& backend, std::size_t index, const Slot& slot) {
   auto colon = slot.address.rfind(':');
   auto address = slot.address.substr(0, colon), port = slot.address.substr(colon + 1);
   auto checked = server(backend, 's', index), open = server(backend, 'o', index);
   // Through `drain`, since leaving maintenance counts as up until the first probe says otherwise.
-  return fmt::format("set server {0} state maint; set server {0} addr {2} port {3}; set server {0} state drain; "
+  return fmt::format("set server {0} state maint; set server {0} addr {2} port {3}; enable health {0}; set server {0} state drain; "
                      "set server {0} health down; set server {1} state maint; set server {1} addr {2} port {3}; "
                      "enable health {1}; set server {1} state drain; set server {1} health down{4}",
                      checked, open, address, port, slot.draining ? "" : "; " + state_commands(backend, index, "ready"));
@@ -85,7 +93,7 @@ std::vector<std::string> Wanted::place(const Backend& backend, const SharedMap<m
     if (want == wanted.end()) {
       if (backend.cuts && slot.draining && SystemClock().now() >= slot.deadline) overdue.emplace_back(backend.name, slot.address);
       slot = Slot{.freed = Steady::now()};
-      commands.push_back(state_commands(backend.name, i, "maint"));
+      commands.push_back(remove_commands(backend, i));
       continue;
     }
     slot.deadline = want->second.value_or(Time{});

@@ -140,7 +140,8 @@ Result<model::LoadBalancer> create_load_balancer(Control& control, model::LoadBa
       if (other.scope == balancer.scope && other.name == balancer.name) same = other;
     });
     if (same) {
-      if (same->scheme == balancer.scheme && same->subnets == balancer.subnets && same->security_groups == balancer.security_groups)
+      if (same->type == balancer.type && same->scheme == balancer.scheme && std::ranges::is_permutation(same->subnets, balancer.subnets) &&
+          std::ranges::is_permutation(same->security_groups, balancer.security_groups))
         return *same;
       return refuse(Code::AlreadyExists, "DuplicateLoadBalancerName",
                     "A load balancer with the same name '{}' exists, but with different settings", balancer.name);
@@ -179,7 +180,8 @@ Result<model::TargetGroup> create_target_group(Control& control, model::TargetGr
       if (other.scope == group.scope && other.name == group.name) same = other;
     });
     if (same) {
-      if (same->port == group.port && same->vpc == group.vpc && same->protocol == group.protocol &&
+      if (same->port == group.port && same->vpc == group.vpc && same->protocol == group.protocol && same->protocol_version == group.protocol_version &&
+          same->target_type == group.target_type &&
           codec::to_json(same->health_check) == codec::to_json(group.health_check))
         return *same;
       return refuse(Code::AlreadyExists, "DuplicateTargetGroupName",
@@ -236,6 +238,12 @@ Result<model::Listener> create_listener(Control& control, model::Listener listen
     auto& state = control.state();
     TRY(auto balancer, balancer_of(state, listener.load_balancer));
     TRY_VOID(check_listener(state, listener, balancer));
+    // Asked twice for the same, as scripts do that are run again: it is there.
+    // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html ("idempotent")
+    for (const auto& other : listeners_of(state, listener.load_balancer))
+      if (other.port == listener.port && other.protocol == listener.protocol && other.certificates == listener.certificates &&
+          other.ssl_policy == listener.ssl_policy && codec::to_json(rules_of(state, other.arn).back().action) == codec::to_json(default_action))
+        return other;
     TRY_VOID(check_port(control, listener));
     TRY_VOID(check_action(state, default_action, balancer));
     listener.arn = arn(listener.scope, "listener/" + tail(listener.load_balancer, "loadbalancer") + "/" + random_hex(16));

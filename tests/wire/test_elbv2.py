@@ -212,6 +212,43 @@ def test_rules_by_priority(elb, make):
     assert elb.describe_target_groups(Names=["blue"])["TargetGroups"][0]["LoadBalancerArns"] == [balancer["LoadBalancerArn"]]
 
 
+def test_what_haproxy_would_refuse_is_not_taken_or_made_to_fit(elb, make):
+    listener = make.listener(make.balancer())
+    arn, port = listener["ListenerArn"], listener["Port"]
+    fixed = lambda **config: [{"Type": "fixed-response", "FixedResponseConfig": config}]
+    path = [{"Field": "path-pattern", "Values": ["/x"]}]
+
+    def rule(priority, conditions=path, actions=fixed(StatusCode="200", MessageBody="that")):
+        return elb.create_rule(ListenerArn=arn, Priority=priority, Conditions=conditions, Actions=actions)["Rules"][0]
+
+    for value in ("999.1.1.1/8", "a.b.c.d/8", ":::/64", "1..2.3/8", "1.2.3.4", "10.0.0.0/33", "2001:db8::/129"):
+        error = refused(rule, priority=1, conditions=[{"Field": "source-ip", "SourceIpConfig": {"Values": [value]}}])
+        assert error["Code"] == "ValidationError" and value in error["Message"]
+    for wrong in ({"Host": "a b"}, {"Host": "ä"}, {"Path": "/a b"}, {"Query": "a b"}):
+        error = refused(rule, priority=1, actions=[{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301"} | wrong}])
+        assert error["Code"] == "ValidationError" and "printable" in error["Message"]
+    rule(1, actions=fixed(StatusCode="204", MessageBody="a body that 204 cannot have"))
+    rule(2, [{"Field": "source-ip", "SourceIpConfig": {"Values": ["2001:db8::/32", "::ffff:1.2.3.4/128"]}}])
+    rule(3, [{"Field": "path-pattern", "Values": ["/y"]}])
+    deadline = time.monotonic() + 10
+    while ask(port, "/y")[1] != "that" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert ask(port, "/y")[1] == "that" and ask(port, "/x")[:2] == (204, "")
+
+
+def test_what_is_made_twice_is_made_once(elb, make, network):
+    balancer, group, other = make.balancer(), make.group(), make.group("other")
+    again = elb.create_load_balancer(Name="web", Subnets=network[1][1::-1])["LoadBalancers"][0]
+    assert again["LoadBalancerArn"] == balancer["LoadBalancerArn"] and make.group()["TargetGroupArn"] == group["TargetGroupArn"]
+    for different in ({"TargetType": "instance"}, {"ProtocolVersion": "HTTP2"}, {"Port": 81}):
+        assert refused(make.group, **different)["Code"] == "DuplicateTargetGroupName"
+    listener = make.listener(balancer, Type="forward", TargetGroupArn=group["TargetGroupArn"])
+    again = make.listener(balancer, listener["Port"], Type="forward", TargetGroupArn=group["TargetGroupArn"])
+    assert again["ListenerArn"] == listener["ListenerArn"]
+    error = refused(make.listener, balancer=balancer, port=listener["Port"], Type="forward", TargetGroupArn=other["TargetGroupArn"])
+    assert error["Code"] == "DuplicateListener"
+
+
 def test_weights_are_kept_as_given(elb, make):
     balancer, blue, green = make.balancer(), make.group("blue"), make.group("green")
     weights = [{"TargetGroupArn": blue["TargetGroupArn"], "Weight": 90}, {"TargetGroupArn": green["TargetGroupArn"], "Weight": 10}]

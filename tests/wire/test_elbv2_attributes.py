@@ -175,15 +175,16 @@ def test_a_redirect_keeps_what_it_is_not_told_to_change(world):
 
     listener = world.listener(world.balancer(), redirect(Protocol="HTTPS", Port="443"))
     port = listener["Port"]
-    rules = [("/port", redirect(Port="8080")), ("/host", redirect(Host="new.test")), ("/path/*", redirect(Path="/to/#{host}/#{port}#{path}")),
-             ("/query", redirect(Query="x=1")), ("/none", redirect(Query="", Path="/gone"))]
+    rules = [("/port", redirect(Port="8080")), ("/host", redirect(Host="new.test")), ("/path/*", redirect(Path="/to/#{host}/#{port}/#{path}x")),
+             ("/query", redirect(Query="x=1")), ("/asked", redirect(Query="p=#{path}&h=#{host}&q=#{query}", Port="81")), ("/none", redirect(Query="", Path="/gone"))]
     for number, (path, action) in enumerate(rules, 1):
         world.elb.create_rule(ListenerArn=listener["ListenerArn"], Priority=number, Conditions=[{"Field": "path-pattern", "Values": [path]}], Actions=[action])
     to = lambda path: ask(port, path, name="shop.test").getheader("Location")
     wait(lambda: to("/none") == f"http://shop.test:{port}/gone")
     assert to("/a/b?c=d&e") == "https://shop.test:443/a/b?c=d&e"
     assert to("/port?q") == "http://shop.test:8080/port?q" and to("/host") == f"http://new.test:{port}/host"
-    assert to("/path/a?b=1") == f"http://shop.test:{port}/to/shop.test/{port}/path/a?b=1" and to("/query?old") == f"http://shop.test:{port}/query?x=1"
+    assert to("/path/a?b=1") == f"http://shop.test:{port}/to/shop.test/{port}/path/ax?b=1" and to("/query?old") == f"http://shop.test:{port}/query?x=1"
+    assert to("/asked?a=b") == "http://shop.test:81/asked?p=asked&h=shop.test&q=a=b"  # the path comes without its slash
     assert "itself" in refused(world.elb.modify_listener, ListenerArn=listener["ListenerArn"], DefaultActions=[redirect()])["Message"]
 
 
@@ -195,14 +196,19 @@ def test_conditions_of_a_rule_all_hold_and_one_value_of_each_is_enough(world):
               {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "ver*", "Value": "1?"}]}}],
              [{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8", "2001:db8::/32"]}}],
              [{"Field": "path-pattern", "Values": ["/a.b*(c)$", "/x&y/?"]}],
+             [{"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Note", "Values": ["a\\*b\\?*", "1***x***"]}}],
+             [{"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "\\?k", "Value": "\\*"}]}}],
              [{"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PURGE"]}}, {"Field": "host-header", "Values": ["?.test"]}]]
     for number, conditions in enumerate(rules, 1):
         world.elb.create_rule(ListenerArn=listener["ListenerArn"], Priority=number, Conditions=conditions, Actions=[fixed(str(number))])
     agent = lambda name: {"User-Agent": name}
-    wait(lambda: ask(port, method="PURGE", name="a.test").json == "4")
+    wait(lambda: ask(port, method="PURGE", name="a.test").json == "6")
     said = lambda *arguments, **more: ask(port, *arguments, **more).json
     assert said("/?version=10", headers=agent("My Chrome 1")) == said("/?a=b&VERY=1x", headers=agent("safari5")) == "1"
     assert said("/?version=1", headers=agent("chrome")) == said("/?version=10") == said("/?version=10", headers=agent("safari")) == "no"
     assert said("/") == "no"  # 127.0.0.1 is in neither range
     assert said("/a.bxx(c)$") == said("/x&y/z") == "3" and said("/axbxx(c)$") == said("/x&y/") == "no"
+    note = lambda text: said(headers={"X-Note": text})
+    assert note("A*b?c") == note("a*B?") == note("1x2") == "4" and note("axb?c") == note("a*bcc") == "no"
+    assert said("/??k=*") == said("/?a=1&?k=*") == "5" and said("/?xk=*") == said("/??k=x") == "no"
     assert said(method="PURGE", name="ab.test") == said(method="GET", name="a.test") == "no"

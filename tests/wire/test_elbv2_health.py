@@ -2,6 +2,7 @@
 Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html"""
 
 import concurrent.futures
+import contextlib
 import http.client
 import pathlib
 import socket
@@ -130,6 +131,38 @@ def test_a_deregistration_delay_that_is_over_ends_what_is_still_asked(world):
         cut = held.exception() or held.result()
         assert isinstance(cut, OSError | http.client.HTTPException) or cut.status in (502, 504), cut
         assert not backend.release.is_set()
+
+
+@pytest.mark.parametrize("terminates", ["false", "true"])
+def test_a_network_load_balancer_ends_connections_after_the_delay_only_where_that_is_asked_for(world, terminates):
+    echo = world.keep(Echo())
+    group = world.group("net", echo.port, Protocol="TCP", **QUICK)
+    world.attributes(group, deregistration_delay__timeout_seconds="1", deregistration_delay__connection_termination__enabled=terminates)
+    port = world.listener(world.network_balancer(), group, "TCP")["Port"]
+    world.becomes(group, "healthy")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)) for _ in range(6)]
+        for client in clients:
+            client.sendall(b"abc")
+            assert client.recv(10) == b"cba"
+        world.elb.deregister_targets(TargetGroupArn=group, Targets=[{"Id": "127.0.0.1", "Port": echo.port}])
+        wait(lambda: world.states(group) == [])
+        if terminates == "true":
+            assert [ended(client) for client in clients] == [True] * 6
+            return
+        other = world.keep(Echo())  # a change that comes after it
+        world.elb.register_targets(TargetGroupArn=group, Targets=[{"Id": "127.0.0.1", "Port": other.port}])
+        world.becomes(group, "healthy")
+        for client in clients:
+            client.sendall(b"xyz")
+            assert client.recv(10) == b"zyx"
+
+
+def ended(client):
+    try:
+        return client.recv(10) == b""
+    except ConnectionResetError:
+        return True
 
 
 @pytest.mark.parametrize("version", ["HTTP2", "HTTP2 over TLS"])

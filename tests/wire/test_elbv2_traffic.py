@@ -172,7 +172,7 @@ def test_every_condition_and_action(world):
     world.elb.create_rule(ListenerArn=arn, Priority=1, Conditions=[{"Field": "path-pattern", "Values": ["/gone"]}], Actions=[
         {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "410", "ContentType": "application/json", "MessageBody": "{\"gone\": true}"}}])
     world.elb.create_rule(ListenerArn=arn, Priority=2, Conditions=[{"Field": "path-pattern", "Values": ["/old/*"]}], Actions=[
-        {"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "Host": "new.#{host}", "Port": "8443", "Path": "/x#{path}", "Query": "was=#{query}&p=#{port}",
+        {"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "Host": "new.#{host}", "Port": "8443", "Path": "/x/#{path}", "Query": "was=#{query}&p=#{port}",
                                                 "StatusCode": "HTTP_302"}}])
     gone = wait(lambda: (answer := ask(port, "/gone", method="PUT")).status == 410 and answer)
     assert (gone.json, gone.getheader("Content-Type")) == ({"gone": True}, "application/json")
@@ -270,6 +270,12 @@ def test_forwarded_and_trace_headers_follow_the_attributes(world):
     spoofed = headers(X_Forwarded_For="1.2.3.4", X_Forwarded_Proto="https", X_Forwarded_Port="1", X_Amzn_Trace_Id="Root=1-2-3;Sampled=1")
     assert (spoofed["x-forwarded-for"], spoofed["x-forwarded-proto"], spoofed["x-forwarded-port"]) == ("1.2.3.4, 127.0.0.1", "http", str(port))
     assert spoofed["x-amzn-trace-id"].startswith("Self=1-") and spoofed["x-amzn-trace-id"].endswith(";Root=1-2-3;Sampled=1")
+    # A Self that came is replaced, wherever it stands.
+    for came in ("Self=1-67891234-12456789abcdef012345678;Root=1-2-3;Sampled=1", "Root=1-2-3;Self=1-4-5;Sampled=1", "Root=1-2-3;Sampled=1;Self=1-4-5"):
+        trace = headers(X_Amzn_Trace_Id=came)["x-amzn-trace-id"]
+        assert trace.count("Self=") == 1 and trace.startswith("Self=1-") and trace[40:] == ";Root=1-2-3;Sampled=1", trace
+    trace = headers(X_Amzn_Trace_Id="CalledFrom=app")["x-amzn-trace-id"]
+    assert trace.startswith("Root=1-") and trace[40:] == ";CalledFrom=app"
     attribute("routing.http.xff_client_port.enabled", "true")
     wait(lambda: headers()["x-forwarded-for"].startswith("127.0.0.1:"))
     attribute("routing.http.xff_header_processing.mode", "preserve")
@@ -463,6 +469,19 @@ def test_access_logs_go_to_a_log_group(world, server):
     assert line[3].startswith("127.0.0.1:") and line[4] == f"127.0.0.1:{world.backends[0].port}"
     assert line[8:10] == ["200", "200"] and line[16] == group and line[17].startswith("Root=1-") and line[20] == "0" and line[22] == "forward"
     assert [line[8] for line in found[:3]] == ["200", "404", "500"]
+    listener = world.elb.describe_listeners(LoadBalancerArn=arn)["Listeners"][0]["ListenerArn"]
+    world.elb.create_rule(ListenerArn=listener, Priority=7, Conditions=[{"Field": "path-pattern", "Values": ["/old"]}], Actions=[
+        {"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Host": "new.test", "Query": "p=#{path}&#{query}"}}])
+    moved = wait(lambda: (answer := ask(port, "/old?last=1")).status == 301 and answer)
+    ask(port, "/traced?last", headers={"X-Amzn-Trace-Id": "Root=1-2-3;Sampled=1"})
+    with socket.create_connection(("127.0.0.1", port)) as client:  # goes away before all of its request is there
+        client.sendall(b"POST /left?last HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+    last = lambda: {line[12].split("/")[3].split("?")[0]: line for line in lines() if "last" in line[12]}
+    wait(lambda: len(last()) == 3, told=last)
+    assert last()["old"][22:24] == ["redirect", moved.getheader("Location")] and moved.getheader("Location") == f"http://new.test:{port}/old?p=old&last=1"
+    trace = last()["traced"][17]
+    assert trace.startswith("Self=1-") and trace.endswith(";Root=1-2-3;Sampled=1")
+    assert last()["left"][8:10] == ["460", "-"]
 
 
 def test_errors_are_albs_and_the_access_log_and_metrics_agree(world, server):

@@ -52,7 +52,7 @@ std::span<const AttributeRule> load_balancer_attributes(const model::LoadBalance
 
 std::span<const AttributeRule> target_group_attributes(const model::TargetGroup& group) {
   static constexpr AttributeRule kNetwork[] = {
-      {"deregistration_delay.connection_termination.enabled", "false", ""},
+      {"deregistration_delay.connection_termination.enabled", "false", "true|false"},
       {"deregistration_delay.timeout_seconds", "300", "0-3600"},
       {"load_balancing.cross_zone.enabled", "use_load_balancer_configuration", "use_load_balancer_configuration|true|false"},
       // Targets see the load balancer's address; proxy_protocol_v2 tells them the client's.

@@ -1,10 +1,13 @@
 // Actions and conditions as clients write them: checked here, so that what is stored can be compiled for HAProxy.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html and API_Action.html
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <set>
 
 #include "aws/elbv2/wire.h"
 #include "base/strings.h"
+#include "model/cidr.h"
 
 namespace watari::aws::elbv2 {
 
@@ -60,6 +63,10 @@ Result<model::Action> fixed_from_wire(const Action& in) {
   return out;
 }
 
+bool printable(const std::string& value) {
+  return std::ranges::all_of(value, [](char c) { return c > ' ' && c < 127; });
+}
+
 Result<model::Action> redirect_from_wire(const Action& in) {
   if (!in.RedirectConfig) return error(kInvalid, "RedirectConfig must be specified for an action of type 'redirect'");
   const auto& to = *in.RedirectConfig;
@@ -72,14 +79,22 @@ Result<model::Action> redirect_from_wire(const Action& in) {
     auto port = parse_number<int>(out.port);
     if (!port || *port < 1 || *port > 65535) return error(kInvalid, "Redirect port '{}' must be a number from 1 to 65535 or #{{port}}", out.port);
   }
+  for (const auto& [what, text] : {std::pair("host", &out.host), {"path", &out.path}, {"query", &out.query}})
+    if (text->size() > 128 || !printable(*text))
+      return error(kInvalid, "Redirect {} '{}' must have at most 128 printable ASCII characters; write others percent-encoded", what, *text);
+  if (out.host.empty()) return error(kInvalid, "Redirect host cannot be empty");
   if (!out.path.starts_with("/")) return error(kInvalid, "Redirect path '{}' must begin with '/'", out.path);
   if (out.protocol == "#{protocol}" && out.host == "#{host}" && out.port == "#{port}" && out.path == "/#{path}" && out.query == "#{query}")
     return error(kBadAction, "The redirect would lead to itself: change at least one of protocol, host, port, path and query");
   return out;
 }
 
-bool printable(const std::string& value) {
-  return std::ranges::all_of(value, [](char c) { return c > ' ' && c < 127; });
+// "10.0.0.0/8", "2001:db8::/32". HAProxy is to take each of them: one that it refuses would keep every other change from it.
+bool is_range(const std::string& text) {
+  auto slash = text.find('/');
+  auto bits = slash == std::string::npos ? std::nullopt : parse_number<int>(text.substr(slash + 1));
+  in6_addr address{};
+  return model::parse_cidr(text).has_value() || (bits && *bits >= 0 && *bits <= 128 && ::inet_pton(AF_INET6, text.substr(0, slash).c_str(), &address) == 1);
 }
 
 Result<void> check_values(const model::Condition& condition) {
@@ -89,11 +104,7 @@ Result<void> check_values(const model::Condition& condition) {
     if (value.empty()) return error(kInvalid, "Condition value for '{}' cannot be empty", field);
     if (value.size() > 128) return error(kInvalid, "Condition value '{}' contains more than '128' characters", value);
     if (field == "source-ip") {
-      auto slash = value.find('/');
-      auto bits = slash == std::string::npos ? std::nullopt : parse_number<int>(value.substr(slash + 1));
-      bool six = value.contains(':');
-      auto fine = [&](char c) { return std::isxdigit(static_cast<unsigned char>(c)) || c == '.' || c == ':' || c == '/'; };
-      if (!bits || *bits < 0 || *bits > (six ? 128 : 32) || !std::ranges::all_of(value, fine) || (!six && split(value, '.').size() != 4))
+      if (!is_range(value))
         return error(kInvalid, "The source IP '{}' is not a range in CIDR format, such as 10.0.0.0/8", value);
     } else if (field == "http-request-method") {
       auto fine = [](char c) { return std::isupper(static_cast<unsigned char>(c)) || c == '-' || c == '_'; };

@@ -144,6 +144,16 @@ TEST(Wildcard, TreatsEverythingButStarAndQuestionMarkLiterally) {
   EXPECT_EQ(wildcard_regex("/a.b'*?"), "/a\\x2eb\\x27.*.");
 }
 
+TEST(Wildcard, TakesABackslashWhereItEscapes) {
+  EXPECT_EQ(wildcard_regex("a\\*b", ".", true), "a\\x2ab");
+  EXPECT_EQ(wildcard_regex("\\?\\\\*\\n", ".", true), "\\x3f\\x5c.*\\x5cn");
+  EXPECT_EQ(wildcard_regex("a\\*b"), "a\\x5c.*b");
+}
+
+TEST(Wildcard, MakesOneOfARowOfStars) {
+  EXPECT_EQ(wildcard_regex("***a?**"), ".*a..*");
+}
+
 TEST(Stat, ReadsColumnsByNameAndQuotedFields) {
   auto stats = parse_stat("# pxname,svname,scur,status,check_status,check_code,last_chk,addr,\nb,s1,3,DOWN 1/2,* L7STS,503,\"no, \"\"thanks\"\"\",10.0.0.1:80,\n");
   ASSERT_EQ(stats.size(), 1u);

@@ -303,7 +303,7 @@ TEST_F(HaproxyTest, FollowsRulesByPriorityAndAnswersFixedResponsesAndRedirects) 
   rule(32, {"http-request-method", "", {"OPTIONS", "QUERY"}}, to_green);
   rule(33, {"path-pattern", "", {"/old*"}},
        {.type = model::ActionType::Redirect, .status_code = "HTTP_301", .protocol = "HTTPS", .host = "new.#{host}", .port = "443",
-        .path = "/moved#{path}", .query = ""});
+        .path = "/moved/#{path}", .query = ""});
   apply();
   ASSERT_TRUE(becomes(blue, TargetState::Healthy) && becomes(green, TargetState::Healthy));
   Client client(port_);
@@ -383,6 +383,65 @@ TEST_F(HaproxyTest, DrainsATargetWithoutNewRequestsWhileItsOldOnesFinish) {
   std::this_thread::sleep_for(200ms);
   load.stop();
   EXPECT_EQ(load.failed, 0) << ::testing::PrintToString(load.answers());
+}
+
+// What is asked when the deregistration delay is over is ended by whoever runs then: `between` happens before the target is removed.
+struct Overdue : HaproxyTest {
+  void cuts(const std::function<void(HttpServer& one)>& between, Time draining_until = Time{Millis(1)}) {
+    auto& one = add_server("blue", "one");
+    apply();
+    ASSERT_TRUE(becomes(one, TargetState::Healthy));
+    one.slow_ms = 60'000;
+    auto held = std::async(std::launch::async, [&] { return Client(port_).get("/slow"); });
+    ASSERT_TRUE(eventually([&] { return one.requests == 1; }));
+    target(one)->draining_until = draining_until;
+    apply();
+    between(one);
+    EXPECT_EQ(held.wait_for(0s), std::future_status::timeout) << "cut too early";
+    snapshot_.targets.erase(key_of(one));
+    if (!balancer_) start();
+    apply();
+    EXPECT_EQ(held.wait_for(8s), std::future_status::ready);
+    one.kill();
+    auto answer = held.get();
+    EXPECT_TRUE(!answer || answer->status >= 500);
+  }
+};
+
+TEST_F(Overdue, IsCutInTheProcessThatServes) {
+  cuts([](HttpServer&) {});
+}
+
+TEST_F(Overdue, IsCutInAReplacedProcess) {
+  cuts([&](HttpServer&) {
+    auto before = haproxy_pid();
+    edit(snapshot_.target_groups, "green")->health_check.path = "/";
+    apply();
+    EXPECT_NE(haproxy_pid(), before);
+  });
+}
+
+TEST_F(Overdue, IsCutByTheNextDaemonWhenOneIsKilledBeforeItLearnsThatTheTargetIsGone) {
+  cuts([&](HttpServer&) { balancer_.reset(); });
+}
+
+TEST_F(Overdue, IsCutByTheNextDaemonInAReplacedProcess) {
+  cuts([&](HttpServer&) {
+    edit(snapshot_.target_groups, "green")->health_check.path = "/";
+    apply();
+    balancer_.reset();
+  });
+}
+
+TEST_F(Overdue, IsCutByTheNextDaemonWhenOneIsKilledBetweenTakingTheTargetOutAndTheCut) {
+  cuts([&](HttpServer& one) {
+    auto key = key_of(one);
+    auto target = *snapshot_.targets.find(key);
+    snapshot_.targets.erase(key);
+    apply();  // before its time: taken out, not cut
+    balancer_.reset();
+    snapshot_.targets.put(key, target);
+  }, Time::max());
 }
 
 TEST_F(HaproxyTest, ANewTargetServesFromItsFirstGoodProbeWhenNobodyElseDoes) {

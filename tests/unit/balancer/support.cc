@@ -102,7 +102,8 @@ void HttpServer::serve(int fd) {
     if (path == "/health") status = health.load();
     else ++requests;
     if (path == "/echo") body = *request;
-    if (path == "/slow") std::this_thread::sleep_for(std::chrono::milliseconds(slow_ms.load()));
+    if (path == "/slow")
+      for (auto left = slow_ms.load(); left > 0 && !dead_; left -= 10) std::this_thread::sleep_for(std::chrono::milliseconds(std::min(left, 10)));
     if (dead_) break;
     if (!write_all(fd, "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Length: " + std::to_string(body.size()) +
                            "\r\n\r\n" + body))
