@@ -135,7 +135,7 @@ void start_from_what_serves(const State& state, model::Service& service) {
 
 // Ends what is under way because something newer takes its place. A revision that had taken over all traffic, or runs whole
 // as the first of its service, is what the newer one starts from; that one was a success when it had become healthy.
-void supersede(State& state, model::Service& service, Time now) {
+void supersede(State& state, model::Service& service, Time now, const std::string& reason = "Superseded by a newer deployment.") {
   for (auto& deployment : deployments_of(state, service)) {
     if (!in_progress(deployment.status)) continue;
     bool shifts = deployment.configuration.strategy != model::Strategy::Rolling;
@@ -148,7 +148,10 @@ void supersede(State& state, model::Service& service, Time now) {
                   runs_whole(state, service, deployment.target.id, false);
     deployment.status = shifted ? DeploymentStatus::Successful : DeploymentStatus::Stopped;
     if (shifted || rolled) service.completed = deployment.target;
-    if (!shifted) deployment.reason = "Superseded by a newer deployment.";
+    if (!shifted) {
+      deployment.reason = reason;
+      deployment.stop_requested = true;
+    }
     deployment.finished_at = deployment.updated_at = now;
     for (auto& run : deployment.hook_runs) {
       if (run.finished_at) continue;
@@ -329,7 +332,7 @@ Result<model::Service> delete_service(Control& control, const std::string& key, 
     if (service.desired_count > 0 && !force)
       return fail(Error{Code::FailedPrecondition, "The service cannot be stopped while it is scaled above 0.",
                         "InvalidParameterException"});
-    supersede(state, service, control.now());
+    supersede(state, service, control.now(), "The service was deleted.");
     service.status = "DRAINING";
     service.desired_count = 0;
     state.services.put(key, service);

@@ -14,6 +14,11 @@ namespace watari::plan {
 using model::DeploymentStatus;
 using model::Strategy;
 
+// AWS's sentence.
+static constexpr std::string_view kBlocked =
+    "was unable to stop or start tasks during a deployment because of the service deployment configuration. "
+    "Update the minimumHealthyPercent or maximumPercent value and try again.";
+
 Millis Planner::scaled(Seconds wait) const {
   return std::chrono::duration_cast<Millis>(std::chrono::duration<double>(wait) / std::max(in_.time_scale, 1e-6));
 }
@@ -226,7 +231,18 @@ void Planner::rolling() {
     if (auto end = deployment_->stage_since + alarm_wait(); deployment_->stage == model::Stage::BakeTime && in_.now < end) return wake_at(end);
     return complete();
   }
+  if (blocked(goal) && (service_.events.empty() || !service_.events.front().message.ends_with(kBlocked))) event(std::string(kBlocked));
   if (back) check_rollback();
+}
+
+// Everything that runs is healthy, and the percentages allow neither one task more nor one less.
+bool Planner::blocked(const std::string& goal) {
+  bool moves = leaving_ > 0 || counted() < upper_limit() || alive_not_of(goal).empty();
+  moves |= std::ranges::any_of(members_, [](const Member& member) { return member.judgement.fitness == Fitness::Starting; });
+  moves |= std::ranges::any_of(plan_.actions, [](const Action& action) {
+    return std::holds_alternative<StartTask>(action) || std::holds_alternative<StopTask>(action);
+  });
+  return !moves;
 }
 
 // A way back that does not end in time has failed; the service goes on trying.

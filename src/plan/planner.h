@@ -75,6 +75,7 @@ class Planner {
   void check_rollback();
   void end_deployment(model::DeploymentStatus status);
   void rolling();
+  bool blocked(const std::string& goal);
   bool rolling_may_start();
   bool only_serves(const std::string& revision) const;
   bool keeps_source() const;
@@ -99,6 +100,8 @@ class Planner {
   void check_verdict();
 
   // shift.cc: blue/green, canary, linear
+  std::string deleted_rule() const;
+  bool has_lost_all(const std::string& revision);
   void shift_deployment();
   void shift_rollback();
   void reconcile_stage();

@@ -44,7 +44,17 @@ bool same(Weights left, const Weights& right) {
 
 }  // namespace
 
-// What is missing for `percent` of the traffic of the production (or test) rules to go to the deployment's target.
+// A rule that this deployment is to move traffic with and that somebody has deleted; empty when all are there.
+std::string Planner::deleted_rule() const {
+  for (const auto& balancer : deployment_->target.load_balancers)
+    for (bool test : {false, true})
+      for (const auto& rule : balancer.rules(test))
+        if (!in_.weights.contains(rule)) return rule;
+  return "";
+}
+
+// What is missing for `percent` of the traffic of the production (or test) rules to go to the deployment's target. A rule that is
+// gone has no traffic.
 std::vector<SetWeights> Planner::weight_changes(bool test, double percent) const {
   std::vector<SetWeights> changes;
   const auto& target = deployment_->target;
@@ -55,7 +65,7 @@ std::vector<SetWeights> Planner::weight_changes(bool test, double percent) const
     auto wanted = weights_for(mine, other, percent);
     for (const auto& rule : balancer.rules(test)) {
       auto now = in_.weights.find(rule);
-      if (now == in_.weights.end() || !same(now->second, wanted)) changes.push_back(SetWeights{rule, wanted});
+      if (now != in_.weights.end() && !same(now->second, wanted)) changes.push_back(SetWeights{rule, wanted});
     }
   }
   return changes;
@@ -103,21 +113,33 @@ void Planner::advance(Stage stage) {
   deployment_changed_ = true;
 }
 
+// Has the revision no working task, and not because the service was scaled to 0 and back: then none has failed, and the one before
+// has none either.
+bool Planner::has_lost_all(const std::string& revision) {
+  bool works = false, left = false;
+  for (const auto& member : members_) {
+    if (member.task->service_revision != revision) continue;
+    bool unhealthy = member.judgement.fitness == Fitness::Unhealthy;
+    works |= member.alive() && member.was_healthy() && !unhealthy;
+    left |= unhealthy || !member.alive();
+  }
+  if (works) return false;
+  if (deployment_->failed_tasks > 0) return true;
+  return left && deployment_->source && healthy_in(alive_of(deployment_->source->id)) > 0;
+}
+
 void Planner::shift_deployment() {
   const auto stage = deployment_->stage;
+  if (auto rule = deleted_rule(); !rule.empty() && stage < Stage::CleanUp)
+    return fail_deployment(fmt::format("deployment failed: the listener rule {} does not exist any more. Name another for the service.", rule));
   const auto& target = deployment_->target.id;
   if (deployment_->source && stage < Stage::CleanUp)
     size_group(deployment_->source->id, service_.desired_count, kNoLimit, true);
   if (stage >= Stage::ScaleUp) size_group(target, service_.desired_count, kNoLimit, true);
 
-  // Once it has traffic, a new revision without one working task is taken back at once.
-  if (stage > Stage::ScaleUp && stage < Stage::CleanUp && service_.desired_count > 0) {
-    auto members = alive_of(target);
-    bool any = std::ranges::any_of(members, [](auto* member) {
-      return member->was_healthy() && member->judgement.fitness != Fitness::Unhealthy;
-    });
-    if (!any) return fail_deployment("deployment failed: no task of the new revision is healthy. " + deployment_->reason);
-  }
+  // Once it has traffic, a new revision that has lost its last working task is taken back at once.
+  if (stage > Stage::ScaleUp && stage < Stage::CleanUp && service_.desired_count > 0 && has_lost_all(target))
+    return fail_deployment("deployment failed: no task of the new revision is healthy. " + deployment_->reason);
 
   switch (stage) {
     case Stage::ReconcileService: return reconcile_stage();

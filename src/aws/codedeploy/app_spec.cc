@@ -104,7 +104,9 @@ Result<void> read_properties(const Json& properties, AppSpec& out) {
   out.container_port = *port;
   out.platform_version = text_of(member(properties, "PlatformVersion"));
   TRY_VOID(read_network(member(properties, "NetworkConfiguration"), out));
-  for (const auto& provider : member(properties, "CapacityProviderStrategy").as_array()) {
+  const auto& providers = member(properties, "CapacityProviderStrategy");
+  if (!providers.is_null() && !providers.is_array()) return invalid("CapacityProviderStrategy must be a list.");
+  for (const auto& provider : providers.as_array()) {
     TRY_VOID(only(provider, "CapacityProviderStrategy", {"CapacityProvider", "Base", "Weight"}));
     out.capacity_providers.push_back(text_of(member(provider, "CapacityProvider")));
   }
@@ -124,6 +126,7 @@ Result<void> read_resources(const Json& resources, AppSpec& out) {
 Result<void> read_hooks(const Json& hooks, AppSpec& out) {
   if (!hooks.is_null() && !hooks.is_array()) return invalid("Hooks must be a list.");
   for (const auto& entry : hooks.as_array()) {
+    if (!entry.is_object()) return invalid("each entry of Hooks names a lifecycle event and its function, as in `- BeforeInstall: smoke`.");
     for (const auto& [event, function] : entry.as_object()) {
       auto known = std::ranges::find_if(kHookEvents, [&](auto name) { return to_lower(name) == to_lower(event); });
       if (known == std::end(kHookEvents)) return invalid("{} is no lifecycle event that a hook can be given for.", event);

@@ -33,7 +33,7 @@ bool stopped_by_somebody(const Deployment& deployment) {
                         return run.status == model::HookStatus::TimedOut &&
                                deployment.configuration.hooks.at(run.hook).target == model::HookTarget::Pause;
                       });
-  return deployment.stop_requested || wait_ran_out || deployment.reason.starts_with("Superseded");
+  return deployment.stop_requested || wait_ran_out;
 }
 
 bool queued_behind_another(const Call& call, const Deployment& deployment) {

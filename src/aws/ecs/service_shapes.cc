@@ -130,11 +130,12 @@ Deployment rollback_entry(const control::State& state, const model::Deployment& 
 }
 
 std::vector<Deployment> entries_of(const control::State& state, const model::Service& service) {
-  std::vector<const model::Deployment*> history;  // oldest first
-  state.deployments.each(control::deployment_prefix(service),
-                         [&](const auto&, const model::Deployment& deployment) { history.push_back(&deployment); });
+  std::vector<const model::Deployment*> history;  // oldest first, of this service and not of one before it with the same name
+  state.deployments.each(control::deployment_prefix(service), [&](const auto&, const model::Deployment& deployment) {
+    if (deployment.created_at >= service.created_at) history.push_back(&deployment);
+  });
   std::vector<Deployment> out;
-  if (history.empty()) return out;
+  if (history.empty() || service.status == "INACTIVE") return out;
   auto under_way = [](const model::Deployment* one) { return control::in_progress(one->status); };
   // Those that wait behind another one are not deployed yet.
   while (history.size() > 1 && history.back()->status == model::DeploymentStatus::Pending && under_way(history[history.size() - 2]))

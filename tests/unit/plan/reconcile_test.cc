@@ -317,6 +317,82 @@ TEST(Reconcile, TakesTrafficBackBeforeARollingDeploymentStopsWhatAShiftHasLeft) 
   EXPECT_EQ(stopped, (std::vector<std::string>{"c", "d"}));
 }
 
+// "old" serves in tg and "new" in its alternate tg2, behind one rule.
+struct ShiftScene : Scene {
+  ShiftScene() {
+    auto& shift = deployment();
+    shift.configuration.strategy = model::Strategy::BlueGreen;
+    for (auto* revision : {&shift.target, &*shift.source}) {
+      revision->load_balancers[0].alternate_target_group = "tg2";
+      revision->load_balancers[0].production_listener_rule = "rule";
+    }
+    shift.target.target_groups = {"tg2"};
+    snapshot.service.target = shift.target;
+    snapshot.service.completed = shift.source;
+    snapshot.weights["rule"] = {{"tg", 0}, {"tg2", 100}};
+    shift.stage = model::Stage::BakeTime;
+    shift.stage_since = kNow;
+    shift.configuration.bake_time = Seconds(600);
+    shift.production_weight = 100;
+  }
+};
+
+TEST(Reconcile, EndsAShiftWhoseListenerRuleWasDeletedAndGoesBackWithoutIt) {
+  ShiftScene scene;
+  for (auto id : {"a", "b"}) scene.healthy(id, "old");
+  for (auto id : {"c", "d"}) scene.healthy(id, "new");
+  scene.snapshot.weights.clear();
+  auto plan = reconcile(scene.snapshot);
+  ASSERT_EQ(all<PutDeployment>(plan).size(), 1u);
+  scene.deployment() = all<PutDeployment>(plan)[0].deployment;
+  EXPECT_EQ(scene.deployment().status, DeploymentStatus::RollbackInProgress);
+  EXPECT_NE(scene.deployment().reason.find("listener rule rule does not exist"), std::string::npos) << scene.deployment().reason;
+  scene.snapshot.service = all<PutService>(plan).at(0).service;
+  plan = reconcile(scene.snapshot);
+  EXPECT_TRUE(all<SetWeights>(plan).empty());
+  EXPECT_EQ(all<PutDeployment>(plan).at(0).deployment.status, DeploymentStatus::RollbackSuccessful);
+}
+
+TEST(Reconcile, GoesOnWithAShiftThatWasScaledToNothingAndBack) {
+  ShiftScene scene;
+  auto taken_back = [&] {
+    return std::ranges::any_of(all<PutDeployment>(reconcile(scene.snapshot)),
+                               [](const auto& put) { return put.deployment.status != DeploymentStatus::InProgress; });
+  };
+  EXPECT_EQ(all<StartTask>(reconcile(scene.snapshot)).size(), 4u);  // both revisions start again
+  EXPECT_FALSE(taken_back());
+  for (auto id : {"a", "b"}) scene.healthy(id, "old");
+  for (auto id : {"c", "d"}) scene.add(id, "new", TaskState::Pending, model::TargetState::Initial);
+  EXPECT_FALSE(taken_back());
+  scene.deployment().failed_tasks = 1;  // the new ones do not start any more: the old revision works
+  EXPECT_TRUE(taken_back());
+}
+
+TEST(Reconcile, TakesAShiftBackWhoseOnlyTaskWasStoppedByHand) {
+  ShiftScene scene;
+  scene.snapshot.service.desired_count = 1;
+  scene.healthy("a", "old");
+  scene.healthy("b", "new").desired_stopped = true;
+  EXPECT_EQ(all<PutDeployment>(reconcile(scene.snapshot)).at(0).deployment.status, DeploymentStatus::RollbackInProgress);
+}
+
+TEST(Reconcile, SaysOnceThatItsPercentagesBlockARollingDeployment) {
+  Scene scene;
+  scene.snapshot.service.desired_count = 1;
+  scene.snapshot.service.configuration.minimum_healthy_percent = 60;
+  scene.snapshot.service.configuration.maximum_percent = 150;
+  scene.healthy("a", "old");
+  auto plan = reconcile(scene.snapshot);
+  ASSERT_EQ(all<Event>(plan).size(), 1u);
+  EXPECT_NE(all<Event>(plan)[0].message.find("unable to stop or start tasks during a deployment"), std::string::npos);
+  scene.snapshot.service.events.push_back({"id", kNow, all<Event>(plan)[0].message});
+  EXPECT_TRUE(all<Event>(reconcile(scene.snapshot)).empty());
+
+  scene.snapshot.service.configuration.maximum_percent = 200;
+  scene.snapshot.service.events.clear();
+  EXPECT_TRUE(all<Event>(reconcile(scene.snapshot)).empty());
+}
+
 TEST(FailureThreshold, IsHalfTheDesiredCountWithinBoundsUnlessToldOtherwise) {
   model::DeploymentConfiguration configuration;
   EXPECT_EQ(failure_threshold(configuration, 1), 3);
