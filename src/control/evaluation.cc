@@ -84,10 +84,17 @@ void Control::Evaluation::plan_services() {
     if (service.status != "INACTIVE" || tasks.contains(key)) services.push_back(key);
   });
   under_way.clear();
+  resting.begin(state);
   for (const auto& key : services) {
+    std::optional<Time> next;
+    if (resting.has(key, control.now(), [this](const std::string& group) { return health_of(group); }, next)) {
+      if (next) wake_at(*next);
+      continue;
+    }
     begin_queued(state, key);
     auto snapshot = snapshot_of(*state.services.find(key), tasks[key]);
     auto plan = plan::reconcile(snapshot);
+    resting.looked_at(key, snapshot, plan);
     if (plan.wake) wake_at(*plan.wake);
     if (!plan.actions.empty()) apply(snapshot, plan);
     if (snapshot.deployments.empty()) continue;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/control.h"
+#include "control/resting.h"
 #include "plan/snapshot.h"
 
 namespace watari::control {
@@ -69,6 +70,7 @@ struct Control::Evaluation {
   std::set<std::string> draining;        // keys of the targets that leave
   SharedMap<model::Target> looked_at;    // the targets of which it holds them
 
+  Resting resting;
   std::vector<std::string> under_way;  // keys of the deployments that the last evaluation moved
   std::set<std::string> calling;       // ids of hook runs that are being called
 

@@ -226,19 +226,20 @@ std::vector<model::Deployment> deployments_of(const State& state, const model::S
 
 // A deployment that has waited behind others gets its place: where it comes from and which target groups it uses are known now.
 void begin_queued(State& state, const std::string& key) {
-  auto service = *state.services.get(key);
-  for (auto& deployment : deployments_of(state, service)) {
-    if (!in_progress(deployment.status)) continue;
-    bool waits = deployment.status == DeploymentStatus::Pending && deployment.target.id != service.target.id;
-    if (!waits || service.status != "ACTIVE") return;
-    start_from_what_serves(state, service);
-    deployment.source = service.completed;
-    deployment.target.target_groups = choose_target_groups(deployment.target, service.completed, deployment.configuration);
-    service.target = deployment.target;
-    state.deployments.put(deployment_key(deployment), deployment);
-    state.services.put(key, service);
-    return;
-  }
+  const auto& known = *state.services.find(key);
+  const model::Deployment* first = nullptr;  // of those under way
+  state.deployments.each(deployment_prefix(known), [&](const std::string&, const model::Deployment& deployment) {
+    if (!first && deployment.created_at >= known.created_at && in_progress(deployment.status)) first = &deployment;
+  });
+  if (!first || first->status != DeploymentStatus::Pending || first->target.id == known.target.id || known.status != "ACTIVE") return;
+  auto service = known;
+  auto deployment = *first;
+  start_from_what_serves(state, service);
+  deployment.source = service.completed;
+  deployment.target.target_groups = choose_target_groups(deployment.target, service.completed, deployment.configuration);
+  service.target = deployment.target;
+  state.deployments.put(deployment_key(deployment), deployment);
+  state.services.put(key, service);
 }
 
 Result<model::Service> create_service(Control& control, model::Service service) {
