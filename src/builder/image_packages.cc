@@ -8,7 +8,9 @@
 #include <cstring>
 #include <set>
 
+#include "base/log.h"
 #include "builder/layer_view.h"
+#include "store/foreign.h"
 #include "sys/fd.h"
 #include "sys/files.h"
 
@@ -83,6 +85,16 @@ bool skipped(const fs::path& name) { return name == "node_modules" || name == ".
 
 }  // namespace
 
+// The newer form of rpm's database: a table of headers.
+ImagePackages::List ImagePackages::rpm_packages(const fs::path& path) {
+  List list;
+  auto read = store::read_column(path, "Packages", "blob", [&](std::string_view header) {
+    if (auto package = package_of_rpm_header(header)) list.packages.push_back(std::move(*package));
+  });
+  if (!read) log::info("{}", read.error().message);
+  return read ? list : List{.unread = true};
+}
+
 std::shared_ptr<const ImagePackages::Lists> ImagePackages::lists_of(const std::string& diff_id, const fs::path& layer) {
   {
     std::lock_guard lock(mutex_);
@@ -102,23 +114,26 @@ std::shared_ptr<const ImagePackages::Lists> ImagePackages::lists_of(const std::s
     const auto path = it->path().native().substr(prefix);
     const auto kind = it->is_regular_file(none) ? list_kind(path) : ListKind::None;
     if (kind == ListKind::None) continue;
-    std::vector<Package> packages;
+    List list;
+    auto& packages = list.packages;
     if (kind == ListKind::GoProgram) {
       packages = go_packages(it->path());
+    } else if (kind == ListKind::Rpm) {
+      list = rpm_packages(it->path());
     } else if (kind == ListKind::Gemspec) {
       packages = packages_in(kind, path, "");
     } else if (it->file_size(none) <= kMaxList) {
       packages = packages_in(kind, path, sys::read_file(it->path()).value_or(""));
     }
     // An empty list still hides one below it; a program that is none of Go's does as well, but nobody looks for that by its path.
-    if (!packages.empty() || kind != ListKind::GoProgram) lists->emplace(path, std::move(packages));
+    if (!packages.empty() || kind != ListKind::GoProgram) lists->emplace(path, std::move(list));
   }
   std::lock_guard lock(mutex_);
   if (known_.size() >= kMaxKnown) known_.clear();
   return known_.emplace(diff_id, std::move(lists)).first->second;
 }
 
-Result<std::vector<Package>> ImagePackages::of(const oci::Image& image) {
+Result<ImagePackages::Found> ImagePackages::of(const oci::Image& image) {
   std::vector<LayerView> views;
   std::vector<std::shared_ptr<const Lists>> lists;
   for (const auto& layer : image.layers) {
@@ -129,14 +144,17 @@ Result<std::vector<Package>> ImagePackages::of(const oci::Image& image) {
     views.emplace_back(directory.front());
   }
   std::set<Package> found;
+  Found out;
   for (std::size_t i = 0; i < lists.size(); ++i) {
-    for (const auto& [path, packages] : *lists[i]) {
-      bool hidden = packages.empty();
+    for (const auto& [path, list] : *lists[i]) {
+      bool hidden = list.packages.empty() && !list.unread;
       for (std::size_t above = i + 1; above < views.size() && !hidden; ++above) hidden = views[above].look_up(path) != LayerView::Seen::Below;
-      if (!hidden) found.insert(packages.begin(), packages.end());
+      if (!hidden) found.insert(list.packages.begin(), list.packages.end());
+      if (!hidden && list.unread) out.unread.push_back(path);
     }
   }
-  return std::vector<Package>(found.begin(), found.end());
+  out.packages.assign(found.begin(), found.end());
+  return out;
 }
 
 }  // namespace watari::builder

@@ -18,11 +18,20 @@ namespace watari::builder {
 class ImagePackages {
  public:
   explicit ImagePackages(oci::ImageStore& images) : images_(images) {}
-  // As a container of the image would see them: what a layer hides does not count. In order, each once.
-  Result<std::vector<Package>> of(const oci::Image& image);
+  struct Found {
+    std::vector<Package> packages;    // in order, each once
+    std::vector<std::string> unread;  // paths of lists that are there and cannot be read
+  };
+  // As a container of the image would see them: what a layer hides does not count.
+  Result<Found> of(const oci::Image& image);
 
  private:
-  using Lists = std::map<std::string, std::vector<Package>>;  // by path
+  struct List {
+    std::vector<Package> packages;
+    bool unread = false;
+  };
+  using Lists = std::map<std::string, List>;  // by path
+  static List rpm_packages(const std::filesystem::path& path);
   std::shared_ptr<const Lists> lists_of(const std::string& diff_id, const std::filesystem::path& layer);
 
   oci::ImageStore& images_;

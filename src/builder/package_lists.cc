@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 
 #include "base/strings.h"
 #include "codec/json.h"
@@ -14,13 +15,14 @@ std::string Package::purl() const {
   // A namespace of npm ("@scope/name") and Go's paths keep their slashes.
   std::string path;
   for (const auto& part : split(name, '/')) path += (path.empty() ? "" : "/") + percent_encode(part);
-  return fmt::format("pkg:{}/{}{}@{}{}{}", type, type == "apk" ? "alpine/" : "", path, percent_encode(version), qualifiers.empty() ? "" : "?", qualifiers);
+  return fmt::format("pkg:{}/{}{}@{}{}{}", type, type == "apk" ? "alpine/" : distribution.empty() ? "" : percent_encode(distribution) + "/", path, percent_encode(version), qualifiers.empty() ? "" : "?", qualifiers);
 }
 
 ListKind list_kind(std::string_view path) {
   const auto slash = path.rfind('/');
   const auto name = path.substr(slash + 1), directory = slash == path.npos ? std::string_view() : path.substr(0, slash);
   if (path == "lib/apk/db/installed" || path == "usr/lib/apk/db/installed") return ListKind::Apk;
+  if (path == "usr/lib/sysimage/rpm/rpmdb.sqlite" || path == "usr/share/rpm/rpmdb.sqlite" || path == "var/lib/rpm/rpmdb.sqlite") return ListKind::Rpm;
   if (name.ends_with(".gemspec") && (directory.ends_with("/specifications") || directory.ends_with("/specifications/default"))) return ListKind::Gemspec;
   if (name == "METADATA" && directory.ends_with(".dist-info")) return ListKind::PythonMetadata;
   // Packages bring the lists of their own developers along, which say nothing about the image.
@@ -163,6 +165,40 @@ Packages python_requirements(std::string_view text) {
 
 }  // namespace
 
+namespace {
+
+std::optional<std::uint32_t> number_at(std::string_view bytes, std::size_t at) {
+  if (at > bytes.size() || bytes.size() - at < 4) return std::nullopt;
+  std::uint32_t value = 0;
+  for (char each : bytes.substr(at, 4)) value = value << 8 | static_cast<unsigned char>(each);
+  return value;
+}
+
+}  // namespace
+
+// Two numbers, how many entries and how many bytes of data; the entries (tag, type, offset, count); the data. Big endian.
+std::optional<Package> package_of_rpm_header(std::string_view header) {
+  constexpr std::uint32_t kName = 1000, kVersion = 1001, kRelease = 1002, kEpoch = 1003, kLicense = 1014, kArchitecture = 1022;
+  constexpr std::uint32_t kInt32 = 4, kString = 6, kI18nString = 9;
+  constexpr std::size_t kEntry = 16;
+  const auto entries = number_at(header, 0), size = number_at(header, 4);
+  if (!entries || !size || *entries > header.size() / kEntry || 8 + *entries * kEntry > header.size()) return std::nullopt;
+  const auto data = header.substr(8 + *entries * kEntry).substr(0, *size);
+  std::map<std::uint32_t, std::string> found;
+  for (std::size_t at = 8; at < 8 + *entries * kEntry; at += kEntry) {
+    const auto tag = *number_at(header, at), type = *number_at(header, at + 4), offset = *number_at(header, at + 8);
+    if (offset >= data.size()) continue;
+    const auto text = data.substr(offset);
+    if (type == kInt32 && number_at(text, 0)) found[tag] = std::to_string(*number_at(text, 0));
+    if (type == kString || type == kI18nString) found[tag] = text.substr(0, text.find('\0'));
+  }
+  if (found[kName].empty() || found[kVersion].empty() || found[kRelease].empty() || found[kName] == "gpg-pubkey") return std::nullopt;
+  Package package{.type = "rpm", .name = found[kName], .version = found[kVersion] + "-" + found[kRelease], .license = found[kLicense]};
+  if (!found[kArchitecture].empty()) package.qualifiers = "arch=" + percent_encode(found[kArchitecture]);
+  if (!found[kEpoch].empty()) package.qualifiers += (package.qualifiers.empty() ? "epoch=" : "&epoch=") + found[kEpoch];
+  return package;
+}
+
 Packages packages_of_go_program(std::string_view text) {
   Packages out;
   bool replaced = false;
@@ -192,6 +228,7 @@ Packages packages_as_written(ListKind kind, std::string_view path, std::string_v
     case ListKind::YarnLock: return yarn_lock(text);
     case ListKind::PythonMetadata: return python_metadata(text);
     case ListKind::PythonRequirements: return python_requirements(text);
+    case ListKind::Rpm:
     case ListKind::GoProgram:
     case ListKind::None: return {};
   }

@@ -131,11 +131,13 @@ Result<void> record_origin(oci::ImageStore& images, ImagePackages& known, const 
   TRY(auto debian, dpkg_status_of(images, image));
   TRY(auto others, known.of(image));
   TRY(auto unread, rpm_databases_of(images, image));
+  TRY(const auto distribution, distribution_of(images, image));
+  unread.insert(unread.end(), others.unread.begin(), others.unread.end());
   const auto name = untagged ? image.digest : facts.request.tags.front();
   const std::vector<oci::Artifact> artifacts{
       {std::string(kInToto), provenance_of(facts, image),
        {{"org.opencontainers.image.created", iso8601(facts.ended_at)}, {"in-toto.io/predicate-type", "https://slsa.dev/provenance/v1"}}},
-      {std::string(kSpdx), spdx_of_dpkg(name, debian.value_or(""), image.created, nullptr, others, unread), {{"org.opencontainers.image.created", image.created}}}};
+      {std::string(kSpdx), spdx_of_dpkg(name, debian.value_or(""), image.created, nullptr, others.packages, unread, distribution), {{"org.opencontainers.image.created", image.created}}}};
   for (const auto& repository : repositories) {
     // A build that was killed before it set its tags has left some or all of them.
     auto missing = artifacts;

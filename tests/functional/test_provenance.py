@@ -1,8 +1,10 @@
 """Where an image comes from and what is in it: documents that builds attach, and that go with their image."""
+import contextlib
 import hashlib
 import http.server
 import json
 import os
+import sqlite3
 import struct
 import threading
 
@@ -153,12 +155,41 @@ def test_the_list_has_what_language_package_managers_installed_and_no_more(serve
     assert names("listed:two") == every - {"left-pad 1.3.0"}
 
 
+def rpm_header(strings, numbers=()):
+    """As rpm keeps a package: two counts, entries of tag, type, offset and count, data."""
+    entries, data = b"", b""
+    for tag, kind, value in [(tag, 6, text.encode() + b"\0") for tag, text in strings.items()] + [(tag, 4, struct.pack(">I", number)) for tag, number in numbers]:
+        entries += struct.pack(">IIII", tag, kind, len(data), 1)
+        data += value
+    return struct.pack(">II", len(entries) // 16, len(data)) + entries + data
+
+
+def test_the_list_has_what_rpm_installed(server, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "rpmdb.sqlite")) as database:
+        database.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+        for header in (rpm_header({1000: "perl-libs", 1001: "5.38.2", 1002: "506.fc40", 1014: "GPL-1.0-or-later", 1022: "x86_64"}, [(1003, 4)]),
+                       rpm_header({1000: "gpg-pubkey", 1001: "a15b79cc", 1002: "63d04c2c"}), b"damaged"):
+            database.execute("INSERT INTO Packages (blob) VALUES (?)", (header,))
+        database.commit()
+    (tmp_path / "os-release").write_text('NAME="Fedora Linux"\nVERSION_ID=40\nID=fedora\n')
+    place = "/usr/lib/sysimage/rpm/rpmdb.sqlite"
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox AS all\nCOPY rpmdb.sqlite {place}\nCOPY os-release /usr/lib/\n"
+                                         f"FROM all AS log\nRUN echo more > {place}-wal\nFROM all AS gone\nRUN rm {place}\n")
+    for target in ("all", "gone"):
+        server.watari("build", "-t", f"fedora:{target}", "--target", target, tmp_path)
+    package, = inspect(server, "fedora:all", "--sbom")["packages"]
+    assert (package["name"], package["versionInfo"]) == ("perl-libs", "5.38.2-506.fc40") and "GPL-1.0-or-later" in package["licenseComments"]
+    assert package["externalRefs"][0]["referenceLocator"] == "pkg:rpm/fedora/perl-libs@5.38.2-506.fc40?arch=x86_64&distro=fedora-40&epoch=4"
+    assert "comment" not in inspect(server, "fedora:all", "--sbom")
+    assert inspect(server, "fedora:gone", "--sbom")["comment"].startswith("No packages")
+
+
 def test_a_list_says_which_packages_it_does_not_know(server, tmp_path):
-    (tmp_path / "Dockerfile").write_text("FROM busybox AS with\nRUN mkdir -p /var/lib/rpm && echo x > /var/lib/rpm/rpmdb.sqlite\nFROM with AS without\nRUN rm -r /var/lib/rpm\n")
+    (tmp_path / "Dockerfile").write_text("FROM busybox AS with\nRUN mkdir -p /var/lib/rpm && echo x > /var/lib/rpm/rpmdb.sqlite && echo x > /var/lib/rpm/Packages\nFROM with AS without\nRUN rm -r /var/lib/rpm\n")
     server.watari("build", "-t", "rpm:with", "--target", "with", tmp_path)
     server.watari("build", "-t", "rpm:without", tmp_path)
     comment = inspect(server, "rpm:with", "--sbom")["comment"]
-    assert comment.startswith("INCOMPLETE") and "var/lib/rpm/rpmdb.sqlite" in comment
+    assert comment.startswith("INCOMPLETE") and "var/lib/rpm/rpmdb.sqlite" in comment and "var/lib/rpm/Packages" in comment
     assert inspect(server, "rpm:without", "--sbom")["comment"].startswith("No packages")
 
 

@@ -16,6 +16,24 @@ std::vector<std::string> purls(ListKind kind, std::string_view text, std::string
   return out;
 }
 
+std::string be(std::uint32_t number) {
+  std::string out;
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(number >> shift & 0xff);
+  return out;
+}
+
+TEST(PackageLists, ReadHeadersOfRpm) {
+  const std::string data("tool\0" "1.0\0" "3.el9\0", 15);
+  const auto entry = [](std::uint32_t tag, std::uint32_t offset) { return be(tag) + be(6) + be(offset) + be(1); };
+  const auto header = be(3) + be(15) + entry(1000, 0) + entry(1001, 5) + entry(1002, 9) + data;
+  const auto package = package_of_rpm_header(header);
+  ASSERT_TRUE(package);
+  EXPECT_EQ(package->purl(), "pkg:rpm/tool@1.0-3.el9");
+  for (std::size_t length = 0; length < header.size() - 6; ++length) EXPECT_FALSE(package_of_rpm_header(header.substr(0, length))) << length;
+  EXPECT_FALSE(package_of_rpm_header(be(0xffffffff) + be(0xffffffff) + header));
+  EXPECT_FALSE(package_of_rpm_header(be(1) + be(15) + entry(1000, 0xffffffff) + data));
+}
+
 TEST(PackageLists, AreKnownByTheirPlaces) {
   EXPECT_EQ(list_kind("app/Gemfile.lock"), ListKind::GemfileLock);
   EXPECT_EQ(list_kind("usr/local/bundle/specifications/rails-7.1.2.gemspec"), ListKind::Gemspec);
@@ -23,6 +41,7 @@ TEST(PackageLists, AreKnownByTheirPlaces) {
   EXPECT_EQ(list_kind("app/package-lock.json"), ListKind::NpmLock);
   EXPECT_EQ(list_kind("usr/lib/python3/dist-packages/flask-3.0.0.dist-info/METADATA"), ListKind::PythonMetadata);
   EXPECT_EQ(list_kind("lib/apk/db/installed"), ListKind::Apk);
+  EXPECT_EQ(list_kind("usr/lib/sysimage/rpm/rpmdb.sqlite"), ListKind::Rpm);
   EXPECT_EQ(list_kind("server"), ListKind::GoProgram);
   EXPECT_EQ(list_kind("usr/local/bin/server"), ListKind::GoProgram);
   for (const char* path : {"usr/local/bundle/gems/foo-1.0/Gemfile.lock", "usr/lib/python3/dist-packages/x/requirements.txt", "app/lib/server", "app/foo.gemspec"})

@@ -38,6 +38,12 @@ Architecture: amd64
 Version: 12.2.0-14
 )";
 
+TEST(Sbom, NamesPackagesByTheDistributionTheyAreOf) {
+  const auto text = spdx_of_dpkg("web:1", kStatus, "2023-06-10T00:00:00Z", nullptr, {{"rpm", "tool", "1-2", "arch=noarch&epoch=1"}}, {}, {"ubuntu", "24.04"});
+  EXPECT_THAT(text, testing::HasSubstr("pkg:deb/ubuntu/"));
+  EXPECT_THAT(text, testing::HasSubstr("pkg:rpm/ubuntu/tool@1-2?arch=noarch&distro=ubuntu-24.04&epoch=1"));
+}
+
 TEST(Sbom, ListsWhatIsInstalledInOrder) {
   const auto document = codec::parse_json(spdx_of_dpkg("debian:bookworm", kStatus, "2023-06-10T00:00:00Z"));
   ASSERT_TRUE(document);
