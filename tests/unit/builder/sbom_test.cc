@@ -1,6 +1,7 @@
 // The SPDX document of a base image.
 #include "builder/sbom.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
