@@ -134,6 +134,35 @@ def test_a_pause_waits_for_somebody(server, ecs, network):
     remove(ecs, "waits")
 
 
+def test_a_service_or_a_rule_may_be_deleted_in_the_middle_of_a_release(server, ecs, network):
+    pause = {"lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_PRODUCTION_TRAFFIC_SHIFT"]}]}
+    balanced = Balanced(server, "deleted")
+    rule = balanced.elb.create_rule(ListenerArn=balanced.listener, Priority=5, Conditions=[{"Field": "path-pattern", "Values": ["/*"]}],
+                                    Actions=[{"Type": "forward", "TargetGroupArn": balanced.groups[0]}])["Rules"][0]["RuleArn"]
+    entry = balanced.load_balancers(True)[0]
+    entry["advancedConfiguration"]["productionListenerRule"] = rule
+    ecs.create_service(serviceName="deleted", taskDefinition=register(ecs, "deleted", web("v1"), **PORTS), desiredCount=1, networkConfiguration=network,
+                       loadBalancers=[entry], deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
+    assert wait_for_deployment(ecs, "deleted")["status"] == "SUCCESSFUL"
+    ecs.update_service(service="deleted", taskDefinition=register(ecs, "deleted", web("v2"), **PORTS), deploymentConfiguration=pause)
+    until(lambda: paused(ecs, "deleted"))
+    balanced.elb.delete_rule(RuleArn=rule)
+    failed = wait_for_deployment(ecs, "deleted")
+    assert failed["status"] == "ROLLBACK_SUCCESSFUL" and "does not exist any more" in failed["statusReason"], failed
+    assert requests.get(balanced.url, timeout=5).text == "v1\n"  # by the default rule
+    remove(ecs, "deleted")
+
+    blue_green(server, ecs, network, "deleted-too")
+    arn = newest(ecs, "deleted-too")["serviceDeploymentArn"]
+    ecs.update_service(service="deleted-too", forceNewDeployment=True, deploymentConfiguration=pause)
+    until(lambda: newest(ecs, "deleted-too")["serviceDeploymentArn"] != arn and paused(ecs, "deleted-too"))
+    remove(ecs, "deleted-too")
+    ended = newest(ecs, "deleted-too")
+    assert (ended["status"], ended["statusReason"]) == ("STOPPED", "The service was deleted.")
+    service = ecs.describe_services(services=["deleted-too"])["services"][0]
+    assert service["status"] == "INACTIVE" and service["deployments"] == [] and "currentServiceDeployment" not in service
+
+
 def test_green_is_tried_at_the_test_listener_before_it_has_production_traffic(server, ecs, network):
     balanced = Balanced(server, "tried")
     test_url = balanced.add_test_listener()

@@ -212,6 +212,9 @@ def test_a_bad_revision_is_refused_before_anything_starts(server, deploy, place)
     assert create(content(spec(), sha256="0" * 64))[0] == "InvalidRevisionException"
     assert "gone:1" in create(content(spec("gone:1")))[1]
     assert "no container app with the container port 99" in create(content(spec(port=99)))[1]
+    strategy = spec().replace('"LoadBalancerInfo"', '"CapacityProviderStrategy": "FARGATE", "LoadBalancerInfo"')
+    assert "CapacityProviderStrategy must be a list" in create(content(strategy))[1]
+    assert "each entry of Hooks" in create(content(spec()[:-1] + ', "Hooks": ["BeforeInstall"]}'))[1]
     assert "s3Location" in create({"revisionType": "S3", "s3Location": {"bucket": "b", "key": "k"}})[1]
     # Only the deployment that CreateService made is there.
     listed = deploy.list_deployments(applicationName="revised", deploymentGroupName="g")["deployments"]
