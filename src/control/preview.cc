@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/strings.h"
 #include "control/services.h"
@@ -42,13 +43,31 @@ std::string minutes(Seconds wait) {
   return wait % Seconds(60) == Seconds(0) ? fmt::format("{} min", wait.count() / 60) : fmt::format("{} s", wait.count());
 }
 
-// How long somebody else takes cannot be known: no time is counted, the most that it may take is named.
-void add_hooks(std::vector<Step>& out, const model::Service& service, const std::function<Seconds(Seconds)>& scaled) {
-  for (const auto& hook : service.configuration.hooks) {
+// How often a stage is entered.
+int times(model::Stage stage, const model::DeploymentConfiguration& configuration) {
+  if (stage != model::Stage::PreProductionTrafficShift && stage != model::Stage::ProductionTrafficShift) return 1;
+  if (configuration.strategy == model::Strategy::Linear) return static_cast<int>(std::ceil(100 / configuration.linear_step_percent));
+  return configuration.strategy == model::Strategy::Canary ? 2 : 1;
+}
+
+// How long somebody else takes cannot be known: no time is expected, only the most that it may take is counted. The hooks of a stage
+// run side by side, so the longest of them counts for all. A compressed clock shortens pauses only.
+void add_hooks(std::vector<Step>& out, const model::DeploymentConfiguration& configuration, const std::function<Seconds(Seconds)>& scaled) {
+  std::map<model::Stage, Seconds> longest;
+  for (const auto& hook : configuration.hooks) {
+    bool pause = hook.target == model::HookTarget::Pause;
+    auto limit = pause ? scaled(hook.timeout) : hook.timeout;
+    Step step;
     std::vector<std::string> stages;
-    for (auto stage : hook.stages) stages.emplace_back(name_of(stage));
-    auto what = hook.target == model::HookTarget::Pause ? std::string("waits to be continued") : fmt::format("the hook {} is asked", hook.target_arn);
-    out.push_back({fmt::format("{} at {} (at most {} each time)", what, join(stages, ", "), minutes(scaled(hook.timeout))), Seconds(0)});
+    for (auto stage : hook.stages) {
+      stages.emplace_back(name_of(stage));
+      auto& counted = longest[stage];
+      step.at_most += std::max(Seconds(0), limit - counted) * times(stage, configuration);
+      counted = std::max(counted, limit);
+    }
+    auto what = pause ? std::string("waits to be continued") : fmt::format("the hook {} is asked", hook.target_arn);
+    step.name = fmt::format("{} at {} (at most {} each time)", what, join(stages, ", "), minutes(limit));
+    out.push_back(std::move(step));
   }
 }
 
@@ -61,29 +80,31 @@ std::vector<Step> steps_of(Control& control, const Proposal& proposal) {
     return std::chrono::ceil<Seconds>(std::chrono::duration<double>(static_cast<double>(wait.count()) / time_scale));
   };
   auto start = start_time(control.state(), service);
+  auto timeout = deployment_timeout(service);
+  auto wait = [&](std::string name, Seconds time) { out.push_back({std::move(name), scaled(time), scaled(time)}); };
   if (configuration.strategy == model::Strategy::Rolling) {
     int wanted = service.desired_count;
     int room = std::max(1, peak_tasks(service) - wanted * configuration.minimum_healthy_percent / 100);
     int waves = wanted == 0 ? 0 : (wanted + room - 1) / room;
-    if (waves) out.push_back({fmt::format("{} of {} tasks at a time start and become healthy", std::min(room, wanted), wanted), start * waves});
+    if (waves) out.push_back({fmt::format("{} of {} tasks at a time start and become healthy", std::min(room, wanted), wanted), start * waves, timeout});
   } else {
-    out.push_back({"all tasks of the new revision start and become healthy", start});
+    out.push_back({"all tasks of the new revision start and become healthy", start, timeout});
   }
-  add_hooks(out, service, scaled);
+  add_hooks(out, configuration, scaled);
   if (proposal.ready_wait > Seconds(0))
-    out.push_back({fmt::format("waits for ContinueDeployment before traffic moves (at most {})", minutes(scaled(proposal.ready_wait))), Seconds(0)});
+    out.push_back({fmt::format("waits for ContinueDeployment before traffic moves (at most {})", minutes(scaled(proposal.ready_wait))), Seconds(0), scaled(proposal.ready_wait)});
   if (configuration.strategy == model::Strategy::Canary)
-    out.push_back({fmt::format("{} % of the traffic on the new revision", configuration.canary_percent), scaled(configuration.canary_bake_time)});
+    wait(fmt::format("{} % of the traffic on the new revision", configuration.canary_percent), configuration.canary_bake_time);
   if (configuration.strategy == model::Strategy::Linear) {
     auto shifts = static_cast<int>(std::ceil(100 / configuration.linear_step_percent)) - 1;
-    out.push_back({fmt::format("{} shifts of {} % of the traffic", shifts + 1, configuration.linear_step_percent), scaled(configuration.linear_step_bake_time * shifts)});
+    wait(fmt::format("{} shifts of {} % of the traffic", shifts + 1, configuration.linear_step_percent), configuration.linear_step_bake_time * shifts);
   }
   if (configuration.strategy == model::Strategy::Rolling && configuration.alarms.enable && configuration.bake_time > Seconds(0))
-    out.push_back({"alarms are watched before it is done", scaled(configuration.bake_time)});
+    wait("alarms are watched before it is done", configuration.bake_time);
   if (configuration.strategy != model::Strategy::Rolling && configuration.bake_time > Seconds(0))
-    out.push_back({"both revisions kept for a quick way back", scaled(configuration.bake_time)});
+    wait("both revisions kept for a quick way back", configuration.bake_time);
   if (auto drain = drain_time(control.state(), service); drain > Seconds(0))
-    out.push_back({fmt::format("old tasks finish their requests (at most {} s, usually much less)", drain.count()), Seconds(0)});
+    out.push_back({fmt::format("old tasks finish their requests (at most {} s, usually much less)", drain.count()), Seconds(0), Seconds(0)});
   return out;
 }
 

@@ -30,6 +30,7 @@ struct Proposal {
 struct Step {
   std::string name;
   Seconds duration{0};  // as it is expected; compressed clocks are counted in
+  Seconds at_most{0};   // then it is given up, and the deployment taken back
 };
 
 struct Preview {

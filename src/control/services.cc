@@ -94,8 +94,7 @@ model::Deployment new_deployment(const State& state, const model::Service& servi
   deployment.source = service.completed;
   deployment.configuration = deployment_configuration(service);
   deployment.failure_threshold = plan::failure_threshold(service.configuration, service.desired_count);
-  deployment.timeout = duration(tag_of(service, "watari:timeout")).value_or(Seconds(1800));
-  if (deployment.timeout.count() == 0) deployment.timeout = Seconds(1800);
+  deployment.timeout = deployment_timeout(service);
   deployment.verdict.enabled = tag_of(service, "watari:verdict") != "off";
   deployment.created_at = deployment.updated_at = deployment.stage_since = now;
   return deployment;
@@ -181,6 +180,11 @@ model::DeploymentConfiguration deployment_configuration(const model::Service& se
   auto out = service.configuration;
   if (auto bake = duration(tag_of(service, "watari:bakeTime"))) out.bake_time = *bake;
   return out;
+}
+
+Seconds deployment_timeout(const model::Service& service) {
+  auto tagged = duration(tag_of(service, "watari:timeout")).value_or(Seconds(0));
+  return tagged > Seconds(0) ? tagged : Seconds(1800);
 }
 
 std::string new_deployment_id() { return "ecs-svc/" + digits(19); }

@@ -11,6 +11,8 @@ namespace watari::control {
 std::string new_deployment_id();  // ecs-svc/<19 digits>
 // How a deployment of the service goes: its own configuration, with the bake time of the tag watari:bakeTime (the API counts whole minutes).
 model::DeploymentConfiguration deployment_configuration(const model::Service& service);
+// How long a deployment of the service may take, its waits and hooks apart: the tag watari:timeout, else half an hour.
+Seconds deployment_timeout(const model::Service& service);
 std::string new_revision_id();    // 19 digits
 void add_event(model::Service& service, Time now, std::string message);  // newest first, at most 100
 

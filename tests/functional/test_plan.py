@@ -228,3 +228,18 @@ def test_the_plan_counts_the_bake_time_that_a_tag_says(app):
         assert {step["name"]: step["seconds"] for step in plan(app, "--strategy", "BLUE_GREEN")["steps"]}[kept] == 2  # a minute is a second here
     finally:
         app.ecs.untag_resource(resourceArn=service, tagKeys=["watari:bakeTime"])
+
+
+def test_the_plan_counts_what_hooks_and_people_may_take(app):
+    """A pause follows the compressed clock, a hook does not; hooks of the same stage run side by side."""
+    pause = {"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"], "timeoutConfiguration": {"timeoutInMinutes": 60}}
+    hook = {"hookTargetArn": "http://127.0.0.1:9/", "lifecycleStages": ["PRE_SCALE_UP", "POST_SCALE_UP"], "timeoutConfiguration": {"timeoutInMinutes": 2}}
+    before = app.ecs.describe_services(services=["plan"])["services"][0]["deploymentConfiguration"]
+    without = plan(app)["longestSeconds"]
+    assert without >= 1800  # the deadline
+    try:
+        app.ecs.update_service(service="plan", deploymentConfiguration=before | {"lifecycleHooks": [pause, hook]})
+        seen = plan(app)
+    finally:
+        app.ecs.update_service(service="plan", deploymentConfiguration=before | {"lifecycleHooks": []})
+    assert seen["longestSeconds"] == without + 2 * 120, seen["steps"]  # an hour's pause is a minute here, within the hook's two

@@ -134,6 +134,7 @@ def test_the_plan_counts_a_compressed_clock_and_names_waits(blue_green):
         steps = {step["name"]: step["seconds"] for step in plan(blue_green, "--image", "bg:1")["steps"]}
         assert steps["both revisions kept for a quick way back"] == 6
         assert "waits for ContinueDeployment before traffic moves (at most 2 s)" in steps
+        assert plan(blue_green, "--image", "bg:1")["longestSeconds"] == 1800 + 2 + 6  # the deadline and both waits
         blue_green.keep_blue("bg", 60)
         blue_green.server.watari("deploy", "bg", "--image", "bg:1", timeout=120)
     finally:

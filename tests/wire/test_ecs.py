@@ -105,6 +105,15 @@ def test_services_that_are_not_there_have_their_own_errors(ecs):
     assert code_of(error) == "ServiceNotFoundException"
 
 
+def test_deployments_and_revisions_are_described_twenty_at_a_time(ecs):
+    for call, kind, argument in ((ecs.describe_service_deployments, "service-deployment", "serviceDeploymentArns"),
+                                 (ecs.describe_service_revisions, "service-revision", "serviceRevisionArns")):
+        arns = [f"arn:aws:ecs:ap-northeast-1:123456789012:{kind}/default/nobody/{number}" for number in range(21)]
+        assert [failure["reason"] for failure in call(**{argument: arns[:20]})["failures"]] == ["MISSING"] * 20
+        with pytest.raises(botocore.exceptions.ClientError, match="at most 20"):
+            call(**{argument: arns})
+
+
 def test_run_task_with_a_client_token_runs_once(ecs, definition, network):
     def run(token):
         answer = ecs.run_task(taskDefinition=definition, networkConfiguration=network, clientToken=token, count=2)

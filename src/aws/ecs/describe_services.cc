@@ -77,6 +77,8 @@ Result<ListServiceDeploymentsResponse> list_service_deployments(Call& call, cons
 }
 
 Result<DescribeServiceDeploymentsResponse> describe_service_deployments(Call& call, const DescribeServiceDeploymentsRequest& request) {
+  if (request.serviceDeploymentArns.size() > 20)
+    return error("InvalidParameterException", "Describe at most 20 service deployments in one call; {} were given.", request.serviceDeploymentArns.size());
   DescribeServiceDeploymentsResponse response;
   for (const auto& wanted : request.serviceDeploymentArns) {
     bool found = false;
@@ -91,6 +93,8 @@ Result<DescribeServiceDeploymentsResponse> describe_service_deployments(Call& ca
 }
 
 Result<DescribeServiceRevisionsResponse> describe_service_revisions(Call& call, const DescribeServiceRevisionsRequest& request) {
+  if (request.serviceRevisionArns.size() > 20)
+    return error("InvalidParameterException", "Describe at most 20 service revisions in one call; {} were given.", request.serviceRevisionArns.size());
   DescribeServiceRevisionsResponse response;
   for (const auto& wanted : request.serviceRevisionArns) {
     bool found = false;

@@ -201,15 +201,18 @@ Result<PlanDeploymentResponse> plan_deployment(Call& call, const PlanDeploymentR
   response.changes = changes_between(before, *definition, old, service);
   response.possible = std::ranges::none_of(seen.problems, &control::Problem::blocking);
   for (const auto& problem : seen.problems) response.problems.push_back(to_wire(problem));
-  std::int64_t total = 0;
+  std::int64_t total = 0, longest = 0;
   for (const auto& step : seen.steps) {
     PlanStep out;
     out.name = step.name;
     out.seconds = step.duration.count();
+    out.longestSeconds = step.at_most.count();
     total += step.duration.count();
+    longest += step.at_most.count();
     response.steps.push_back(std::move(out));
   }
   response.expectedSeconds = total;
+  response.longestSeconds = longest;
   for (auto duration : seen.last_durations) response.lastDeploymentSeconds.push_back(duration.count());
   response.runningTasks = seen.tasks_now;
   response.desiredTasks = seen.tasks_wanted;

@@ -49,7 +49,7 @@ void print_plan(const Json& plan, const std::string& service) {
   }
   for (const auto& step : plan["steps"].as_array())
     fmt::print("  {:>6}  {}\n", step["seconds"].as_int() ? age(step["seconds"].as_double()) : "", step["name"].as_string());
-  fmt::print("  about {} in all", age(plan["expectedSeconds"].as_double()));
+  fmt::print("  about {} in all, {} at most", age(plan["expectedSeconds"].as_double()), age(plan["longestSeconds"].as_double()));
   std::string last;
   for (const auto& seconds : plan["lastDeploymentSeconds"].as_array()) last += (last.empty() ? "" : ", ") + age(seconds.as_double());
   fmt::print("{}\n", last.empty() ? "" : "; the last deployments took " + last);
