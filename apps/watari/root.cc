@@ -25,13 +25,7 @@ std::string first_line(const fs::path& file) {
 
 // All or nothing, also when the power fails in between.
 Result<void> write_file(const fs::path& file, const std::string& text, mode_t mode) {
-  auto temporary = file.string() + ".new";
-  sys::Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-  if (!fd) return sys::fail_errno("create " + temporary);
-  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) || ::fsync(fd.get()) != 0)
-    return sys::fail_errno("write " + temporary);
-  if (::rename(temporary.c_str(), file.c_str()) != 0) return sys::fail_errno("rename " + temporary);
-  return {};
+  return sys::replace_file(file, text, mode, true);
 }
 
 Result<void> make_directory(const fs::path& path) {
@@ -84,7 +78,9 @@ Result<void> Root::write_endpoint(const std::string& url) const { return write_f
 
 Result<void> Root::write_trust(const std::string& authority) const {
   auto host = sys::read_file("/etc/ssl/certs/ca-certificates.crt");  // Debian's and Ubuntu's; a host without it trusts nobody
-  return write_file(path / "ca-bundle.pem", host.value_or("") + authority, 0644);
+  const auto text = host.value_or("") + authority;
+  if (sys::read_file(path / "ca-bundle.pem").value_or("") == text) return {};  // a full disk does not keep the server from starting
+  return write_file(path / "ca-bundle.pem", text, 0644);
 }
 
 void Root::remove_endpoint() const { ::unlink((path / "endpoint").c_str()); }

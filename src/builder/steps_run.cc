@@ -13,6 +13,7 @@ using codec::Json;
 
 namespace {
 constexpr std::string_view kScripts = "/dev/pipes/";  // as with BuildKit: a script may ask for its name
+constexpr std::uintmax_t kFull = 1 << 20;                // bytes left of the disk
 }  // namespace
 
 Variables StageBuild::run_environment(bool for_key) const {
@@ -74,8 +75,12 @@ Result<void> StageBuild::run_in(const fs::path& root, SandboxOptions& options, c
     shared_.observer.line(number_, text);
   };
   TRY(int code, run_in_sandbox(options, shared_.stop, on_line));
-  if (code != 0) return fail(Code::FailedPrecondition, "the command ended with exit code {}", code);
-  return {};
+  if (code == 0) return {};
+  // What the command said of it could not be written to the build's log.
+  std::error_code unknown;
+  const auto space = fs::space(root, unknown);
+  const bool full = !unknown && space.available < kFull;
+  return fail(Code::FailedPrecondition, "the command ended with exit code {}{}", code, full ? "; the server's disk is full, free space (`watari images prune`)" : "");
 }
 
 Result<void> StageBuild::run_command(const Instruction& instruction) {

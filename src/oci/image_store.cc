@@ -84,7 +84,7 @@ class LocalImageStore final : public ImageStore {
     if (!name.digest.empty()) return image(name.digest, reference);
     auto digest = repositories_.tagged(name.repository, name.tag);
     if (!digest)
-      return fail(Code::NotFound, "no image {}:{} here; build it with `watari build` or push it with docker or skopeo; `watari images` lists what there is",
+      return fail(Code::NotFound, "no image {}:{} here; build it with `watari build`, fetch it with `watari images pull` or push it with docker or skopeo; `watari images` lists what there is",
                   name.repository, name.tag);
     return image(*digest, reference);
   }
@@ -214,7 +214,7 @@ class LocalImageStore final : public ImageStore {
   Result<Image> image(const std::string& digest, const std::string& reference) const {
     auto bytes = content_.get(digest);
     if (!bytes && bytes.error().code == Code::NotFound)
-      return fail(Code::NotFound, "no image {} here; build it with `watari build` or push it with docker or skopeo", reference);
+      return fail(Code::NotFound, "no image {} here; build it with `watari build`, fetch it with `watari images pull` or push it with docker or skopeo", reference);
     if (!bytes) return fail(std::move(bytes).error().within(reference));
     auto out = read_image(digest, *bytes, reference);
     if (!out) return fail(std::move(out).error().within("image " + reference));

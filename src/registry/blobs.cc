@@ -163,6 +163,8 @@ Result<bool> Exchange::receive(Uploads::Session& session, bool check_range) {
     TRY(auto count, body_.read(piece));
     if (count == 0) return true;
     if (auto written = session.append(std::string_view(piece).substr(0, count)); !written) {
+      // Nothing goes on with it before there is space, which it takes itself.
+      if (written.error().code == Code::ResourceExhausted) session.remove();
       TRY_VOID(refuse(written.error(), {500, "BLOB_UPLOAD_INVALID", ""}));
       return false;
     }

@@ -46,11 +46,15 @@ Result<void> write_file(const std::string& path, std::string_view content, unsig
 
 Result<void> replace_file(const std::string& path, std::string_view content, unsigned mode, bool durable) {
   auto temporary = path + ".new";
-  {
+  const auto write = [&]() -> Result<void> {
     Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
     if (!fd) return fail_errno("open " + temporary);
     TRY_VOID(write_all(fd, content, temporary));
-    if (durable && ::fsync(fd.get()) != 0) return fail_errno("fsync " + temporary);
+    return durable && ::fsync(fd.get()) != 0 ? fail_errno("fsync " + temporary) : Result<void>();
+  };
+  if (auto written = write(); !written) {
+    ::unlink(temporary.c_str());  // half a file takes space where there is none
+    return written;
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno("rename " + temporary);
   if (!durable) return {};

@@ -1,8 +1,10 @@
 """What the server prunes by itself: what nothing needs and is old."""
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import threading
 import time
@@ -46,6 +48,51 @@ def test_old_images_that_nothing_needs_go_by_themselves(tmp_path):
         assert not (blobs / layer).exists()
         assert requests.get(f"{server.url}/v2/web/manifests/1", timeout=10).content == kept.content
         assert requests.get(f"{server.url}/v2/web/blobs/{json.loads(kept.content)['layers'][0]['digest']}", timeout=10).status_code == 200
+
+
+@contextlib.contextmanager
+def server_on_a_small_disk(megabytes):
+    server = Server("--images-min-free", "0")
+    server.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", server.root], check=True)
+    try:
+        with server:
+            yield server
+    finally:
+        subprocess.run(["umount", "-l", server.root], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="SKIPPED: mounting needs root")
+def test_a_full_disk_is_named_and_leaves_the_store_whole(tmp_path):
+    """Nothing that failed keeps the space that it took, and the server starts again on a full disk."""
+    with server_on_a_small_disk(60) as server:
+        build = lambda text, tag: ((tmp_path / "Dockerfile").write_text(text), server.watari("build", "-t", tag, tmp_path, check=False))[1]  # noqa: E731
+        server.watari("base", "build", "busybox", "--from", "busybox")
+        assert build("FROM busybox\nRUN echo 1 > /file\n", "before").returncode == 0
+        refused = build("FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=100\n", "big")
+        assert refused.returncode == 1 and "the server's disk is full" in refused.stderr
+        upload = requests.post(f"{server.url}/v2/web/blobs/uploads/", timeout=10).headers["Location"]
+        pushed = requests.patch(server.url + upload, data=b"x" * (80 << 20), timeout=30)
+        assert pushed.status_code == 507 and "No space left" in pushed.text
+        assert requests.get(server.url + upload, timeout=10).status_code == 404
+        (tmp_path / "huge").write_bytes(os.urandom(1 << 20) * 80)
+        refused = build("FROM busybox\nCOPY huge /\n", "huge")
+        assert refused.returncode == 1 and "No space left" in refused.stderr
+        (tmp_path / "huge").unlink()
+        assert build("FROM busybox\nRUN echo 2 > /file\n", "after").returncode == 0
+        with contextlib.suppress(OSError), open(server.root / "filler", "wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(65536))
+        with open(server.root / "filler", "r+b") as filler:  # a real disk keeps some for root
+            filler.truncate(os.path.getsize(server.root / "filler") - 65536)
+        server.restart()
+        (server.root / "filler").unlink()
+        for tag in ("before", "after"):
+            manifest = requests.get(f"{server.url}/v2/{tag}/manifests/latest", timeout=10).json()
+            for layer in manifest["layers"]:
+                blob = requests.get(f"{server.url}/v2/{tag}/blobs/{layer['digest']}", timeout=10).content
+                assert "sha256:" + hashlib.sha256(blob).hexdigest() == layer["digest"]
+        assert "CACHED" in build("FROM busybox\nRUN echo 1 > /file\n", "before").stderr
 
 
 def entries(server):
