@@ -62,12 +62,23 @@ std::string check_options(const model::TargetGroup& group) {
 // refused has lost its address, one that still waits has it. Answers that HAProxy did not make itself are let through by the first rule.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues;
 // inet_reset_saddr() in the kernel's __inet_stream_connect()
-std::string bad_gateway() {
+//
+// What the load balancer answers itself is counted by kind in the backend's table, by atomic counters that only an error costs anything (its
+// statistics know 5xx only): gpc0 are 502, gpc1 are 504, the rest of its 5xx are 503. There is an entry for each first character of a client's address. Not
+// `store gpc(2)`: src_inc_gpc crashes HAProxy 2.6.12.
+std::string own_errors(const std::string& backend) {
+  auto counted = [&](const char* error, const char* counter) {
+    return fmt::format("  http-error status {} content-type text/html hdr Server awselb/2.0 lf-string '%[{}({}),iif(,)]{}'\n", std::string_view(error, 3), counter,
+                       backend, error_page(error));
+  };
   auto page = error_page("%[var(txn.from,0),add(0),bool,iif(504 Gateway Time-out,502 Bad Gateway)]");
-  return "  http-request return status 503 content-type text/html hdr Server awselb/2.0 string '" + error_page("503 Service Temporarily Unavailable") +
+  return "  stick-table type string len 1 size 32 store gpc0,gpc1\n" + counted("502 Bad Gateway", "src_inc_gpc0") + counted("504 Gateway Time-out", "src_inc_gpc1") +
+         "  http-request return status 503 content-type text/html hdr Server awselb/2.0 string '" + error_page("503 Service Temporarily Unavailable") +
          "' if { nbsrv eq 0 }\n  http-error status 503 content-type text/html hdr Server awselb/2.0 lf-string "
          "'%[bc_src,set-var(txn.from),bytes(0,0)]%[bool(true),set-var(txn.unconnected),iif(,)]" + page + "'\n"
          "  http-after-response allow if !{ status 503 } or !{ var(txn.unconnected) -m found }\n"
+         "  http-after-response set-var(txn.counted) src_inc_gpc1(" + backend + ") if { var(txn.from,0),add(0) gt 0 }\n"
+         "  http-after-response set-var(txn.counted) src_inc_gpc0(" + backend + ") if !{ var(txn.from,0),add(0) gt 0 }\n"
          "  http-after-response set-status 504 reason \"Gateway Time-out\" if { var(txn.from,0),add(0) gt 0 }\n"
          "  http-after-response set-status 502 reason \"Bad Gateway\" if { status 503 }\n";
 }
@@ -89,7 +100,7 @@ void Compiler::add_backend(const model::TargetGroup& group) {
   if (http) {
     // What a retry needs is a copy of every request (about 1 µs): only where there is another target, and the method allows it.
     head += "  balance " + balance + "\n  retry-on conn-failure empty-response\n"
-            "  http-request allow if { nbsrv ge 2 } { method GET HEAD OPTIONS }\n  http-request disable-l7-retry\n" + stickiness(group) + bad_gateway();
+            "  http-request allow if { nbsrv ge 2 } { method GET HEAD OPTIONS }\n  http-request disable-l7-retry\n" + stickiness(group) + own_errors(backend.name);
   } else {
     bool by_source = attribute(group.attributes, "stickiness.enabled", "false") == "true";
     head += std::string("  mode tcp\n  balance ") + (by_source ? "source\n  hash-type consistent\n" : "roundrobin\n");

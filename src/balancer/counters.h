@@ -55,6 +55,7 @@ struct Counters {
   std::uint64_t connection_errors = 0;  // no connection could be opened
   std::uint64_t response_errors = 0;    // the target broke off, answered nonsense or not in time
   std::uint64_t refused = 0;            // of a target group's total: 5xx that the load balancer gave itself, also where there was no target
+  std::uint64_t refused_502 = 0, refused_503 = 0, refused_504 = 0;  // of those; the rest of them comes a moment later
   LatencyHistogram latency;
 
   // The failures that a verdict on a revision counts: 5xx of the target itself, and no answer at all.
@@ -70,6 +71,9 @@ struct Counters {
     with(connection_errors, other.connection_errors);
     with(response_errors, other.response_errors);
     with(refused, other.refused);
+    with(refused_502, other.refused_502);
+    with(refused_503, other.refused_503);
+    with(refused_504, other.refused_504);
     for (std::size_t i = 0; i < LatencyHistogram::kClasses; ++i) with(latency.counts[i], other.latency.counts[i]);
     return *this;
   }

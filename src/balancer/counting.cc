@@ -8,7 +8,7 @@ namespace {
 
 Counters counters_of(const ServerStat& stat) {
   return {.requests = stat.total, .responses_2xx = stat.responses[2], .responses_3xx = stat.responses[3], .responses_4xx = stat.responses[4],
-          .responses_5xx = stat.responses[5], .connection_errors = stat.connection_errors, .response_errors = stat.response_errors, .refused = 0, .latency = {}};
+          .responses_5xx = stat.responses[5], .connection_errors = stat.connection_errors, .response_errors = stat.response_errors, .refused = 0, .refused_502 = 0, .refused_503 = 0, .refused_504 = 0, .latency = {}};
 }
 
 std::string key_of(const ServerStat& stat) { return stat.backend + "/" + stat.server; }
@@ -42,7 +42,39 @@ void Counting::take(int process, const std::vector<ServerStat>& stats) {
     if (group.all_5xx > group.total.responses_5xx) group.total.refused = std::max(group.total.refused, group.all_5xx - group.total.responses_5xx);
 }
 
-void Counting::forget(int process) { seen_.erase(process); }
+std::vector<std::string> Counting::untold() const {
+  std::vector<std::string> out;
+  for (const auto& [name, group] : groups_)
+    if (group.total.refused > group.told) out.push_back(name);
+  return out;
+}
+
+void Counting::adopt_errors(int process, const std::map<std::string, OwnErrors>& errors) {
+  for (const auto& [backend, now] : errors) seen_errors_[process][backend] = now;
+}
+
+void Counting::take_errors(int process, const std::map<std::string, OwnErrors>& errors) {
+  for (const auto& [backend, now] : errors) {
+    auto& seen = seen_errors_[process][backend];
+    auto& total = groups_[backend].total;
+    total.refused_502 += now.bad_gateway - std::min(seen.bad_gateway, now.bad_gateway);
+    total.refused_504 += now.timeouts - std::min(seen.timeouts, now.timeouts);
+    seen = now;
+  }
+}
+
+// Errors are counted apart when they are made, and as 5xx when they are through: what is no 502 or 504 is never counted down.
+void Counting::told(const std::string& backend) {
+  auto& group = groups_[backend];
+  group.told = group.total.refused;
+  auto others = group.total.refused_502 + group.total.refused_504;
+  if (group.total.refused > others) group.total.refused_503 = std::max(group.total.refused_503, group.total.refused - others);
+}
+
+void Counting::forget(int process) {
+  seen_.erase(process);
+  seen_errors_.erase(process);
+}
 
 void Counting::time(int process, const std::string& backend, const std::string& server, double milliseconds) {
   auto servers = seen_.find(process);

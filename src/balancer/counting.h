@@ -17,6 +17,11 @@ class Counting {
   void adopt(int process, const std::vector<ServerStat>& stats);
   // The servers and backends of a process as they are now; a process that was never seen counted from zero.
   void take(int process, const std::vector<ServerStat>& stats);
+  // Backends of which HAProxy answered more by itself than is known by kind. Every process is asked for theirs, then it is told.
+  std::vector<std::string> untold() const;
+  void adopt_errors(int process, const std::map<std::string, OwnErrors>& errors);  // as adopt()
+  void take_errors(int process, const std::map<std::string, OwnErrors>& errors);
+  void told(const std::string& backend);
   // The process has ended.
   void forget(int process);
   // One request's time, by its slot.
@@ -25,6 +30,7 @@ class Counting {
   struct Group {
     Counters total;
     std::uint64_t all_5xx = 0;  // of targets and of HAProxy itself
+    std::uint64_t told = 0;     // of `total.refused`
     std::map<std::string, Counters> targets;  // by "address:port"
   };
   const std::map<std::string, Group>& groups() const { return groups_; }  // by backend name
@@ -37,6 +43,7 @@ class Counting {
     Counters counters;
   };
   std::map<int, std::map<std::string, Seen>> seen_;  // by process and "backend/slot"
+  std::map<int, std::map<std::string, OwnErrors>> seen_errors_;
   std::map<std::string, Group> groups_;
 };
 

@@ -53,7 +53,12 @@ void Haproxy::take_over() {
   shortcuts_.clear();
   taken_.clear();
   auto adopt_counts = [this](const Process& process) {
-    counting_.adopt(process.number(), parse_stat(process.command("show stat -1 6 -1").value_or("")));
+    auto stats = parse_stat(process.command("show stat -1 6 -1").value_or(""));
+    counting_.adopt(process.number(), stats);
+    std::vector<std::string> failed;
+    for (const auto& stat : stats)
+      if (stat.server == "BACKEND" && stat.responses[5] > 0) failed.push_back(stat.backend);
+    counting_.adopt_errors(process.number(), errors_of(process, failed));
     if (auto log = RequestLog::open(options_.run_directory, process.number())) logs_.emplace(process.number(), std::move(*log));
   };
   adopt_counts(*process_);
@@ -211,6 +216,7 @@ void Haproxy::sweep() {
   std::erase_if(replaced_, [this](const auto& process) {
     if (!process->idle()) return false;
     counting_.take(process->number(), parse_stat(process->command("show stat -1 6 -1").value_or("")));
+    counting_.take_errors(process->number(), errors_of(*process, counting_.untold()));
     process->terminate();
     return true;
   });

@@ -70,6 +70,9 @@ class Haproxy {
   // Requests per "backend address", those of replaced processes included.
   std::map<std::string, int> count_sessions() const;
   void count();
+  // Of the errors that a process gave itself, which were which.
+  std::map<std::string, OwnErrors> errors_of(const Process& process, const std::vector<std::string>& backends) const;
+  void tell_errors_apart();
   void read_log(int process);
   void take_states(const std::vector<ServerStat>& stats);
   model::TargetHealth health_of(const model::Target& target, const ServerStat* stat, const Slot* slot) const;

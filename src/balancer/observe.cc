@@ -160,6 +160,22 @@ void Haproxy::count() {
   counting_.keep(known);
 }
 
+std::map<std::string, OwnErrors> Haproxy::errors_of(const Process& process, const std::vector<std::string>& backends) const {
+  std::vector<std::string> commands;
+  for (const auto& backend : backends) commands.push_back("show table " + backend);
+  std::string text;
+  for (const auto& batch : batches(commands)) text += process.command(batch).value_or("") + "\n";
+  return parse_tables(text);
+}
+
+void Haproxy::tell_errors_apart() {
+  auto untold = counting_.untold();
+  if (untold.empty()) return;
+  if (running()) counting_.take_errors(process_->number(), errors_of(*process_, untold));
+  for (const auto& process : replaced_) counting_.take_errors(process->number(), errors_of(*process, untold));
+  for (const auto& backend : untold) counting_.told(backend);
+}
+
 std::vector<TargetGroupCounters> Haproxy::counters() const {
   std::vector<TargetGroupCounters> out;
   for (const auto& backend : wanted_.plan.backends) {
@@ -219,6 +235,7 @@ Result<std::vector<model::TargetHealth>> Haproxy::observe(const Snapshot& snapsh
   if (std::exchange(strays_, false)) find_strays();
   if (!overdue_.empty()) cut_overdue();
   auto sessions = count_sessions();
+  tell_errors_apart();
   count();
   static const std::vector<ServerStat> kNone;
   std::unordered_map<std::string_view, const Backend*> backends;

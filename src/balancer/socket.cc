@@ -125,4 +125,19 @@ std::vector<ServerStat> parse_stat(const std::string& csv) {
   return stats;
 }
 
+// "# table: t1, type: …", then its entries: "0x55d: key=1 use=0 exp=0 gpc0=4 gpc1=0"
+std::map<std::string, OwnErrors> parse_tables(const std::string& text) {
+  std::map<std::string, OwnErrors> out;
+  OwnErrors* errors = nullptr;
+  for (const auto& line : split(text, '\n')) {
+    if (line.starts_with("# table: ")) errors = &out[line.substr(9, line.find(',') - 9)];
+    for (const auto& word : split(line, ' ')) {
+      if (!errors) break;
+      if (word.starts_with("gpc0=")) errors->bad_gateway += parse_number<std::uint64_t>(trim(word.substr(5))).value_or(0);
+      if (word.starts_with("gpc1=")) errors->timeouts += parse_number<std::uint64_t>(trim(word.substr(5))).value_or(0);
+    }
+  }
+  return out;
+}
+
 }  // namespace watari::balancer

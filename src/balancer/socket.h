@@ -3,6 +3,7 @@
 // Source: https://docs.haproxy.org/2.6/management.html#9.3
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,5 +31,11 @@ struct ServerStat {
   std::uint64_t connection_errors = 0, response_errors = 0;
 };
 std::vector<ServerStat> parse_stat(const std::string& csv);
+
+// What a backend answered itself, by kind, as its table has it (`show table`; backend.cc).
+struct OwnErrors {
+  std::uint64_t bad_gateway = 0, timeouts = 0;  // 502, 504
+};
+std::map<std::string, OwnErrors> parse_tables(const std::string& text);
 
 }  // namespace watari::balancer

@@ -102,7 +102,9 @@ void Meter::measure_group(const model::TargetGroup& group, const balancer::Count
   add_counters(group.scope, kBalancers, {of_balancer, of_group}, counters);
   add_counters(group.scope, kBalancers, {of_balancer}, counters);
   // What the load balancer answered by itself, because no target did.
-  add(group.scope, {kBalancers, "HTTPCode_ELB_5XX_Count", {of_balancer}}, "Count", ones(counters.refused));
+  for (const auto& [name, count] : {std::pair("HTTPCode_ELB_5XX_Count", counters.refused), {"HTTPCode_ELB_502_Count", counters.refused_502},
+                                    {"HTTPCode_ELB_503_Count", counters.refused_503}, {"HTTPCode_ELB_504_Count", counters.refused_504}})
+    add(group.scope, {kBalancers, name, {of_balancer}}, "Count", ones(count));
 }
 
 // The same by the revision whose tasks answered, also where two of them share a target group.

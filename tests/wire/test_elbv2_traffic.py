@@ -543,3 +543,7 @@ def test_errors_are_albs_and_the_access_log_and_metrics_agree(world, server):
     errors = len(first) + len(asked)
     wait(lambda: metric("HTTPCode_ELB_5XX_Count") == errors, told=lambda: (metric("HTTPCode_ELB_5XX_Count"), errors))
     assert metric("HTTPCode_Target_5XX_Count") == 0
+    apart = {502: first.count(502) + 1, 503: first.count(503) + 1, 504: 2}
+    assert sum(apart.values()) == errors
+    wait(lambda: {status: metric(f"HTTPCode_ELB_{status}_Count") for status in apart} == apart,
+         told=lambda: ({status: metric(f"HTTPCode_ELB_{status}_Count") for status in apart}, apart))

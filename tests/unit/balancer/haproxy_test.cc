@@ -665,6 +665,35 @@ TEST_F(HaproxyTest, RefusesAPortThatSomeoneHoldsAndKeepsTheOthers) {
   EXPECT_TRUE(eventually([&] { return sample(1, "x", port)["one"] == 1; }));
 }
 
+TEST_F(HaproxyTest, CountsItsOwnErrorsByKindAlsoAcrossAReload) {
+  edit(snapshot_.load_balancers, "lb/web")->attributes = {{"idle_timeout.timeout_seconds", "1"}};
+  apply();
+  auto status = [&](const std::string& path) {
+    auto answer = Client(port_).get(path);
+    return answer ? answer->status : 0;
+  };
+  EXPECT_EQ(status("/"), 503);
+  auto& one = add_server("blue", "one");
+  apply();
+  ASSERT_TRUE(becomes(one, TargetState::Healthy));
+  one.slow_ms = 5000;
+  EXPECT_EQ(status("/slow"), 504);
+  auto counted = [&] {
+    for (const auto& group : balancer_->counters())
+      if (group.target_group == "blue")
+        return std::vector<std::uint64_t>{group.total.refused, group.total.refused_502, group.total.refused_503, group.total.refused_504};
+    return std::vector<std::uint64_t>{};
+  };
+  using Counts = std::vector<std::uint64_t>;
+  EXPECT_TRUE(eventually([&] { return counted() == Counts{2, 0, 1, 1}; })) << ::testing::PrintToString(counted());
+  edit(snapshot_.target_groups, "green")->health_check.path = "/other";
+  apply();  // a reload
+  one.kill();
+  EXPECT_EQ(status("/"), 502);
+  EXPECT_EQ(status("/"), 502);
+  EXPECT_TRUE(eventually([&] { return counted() == Counts{4, 2, 1, 1}; })) << ::testing::PrintToString(counted());
+}
+
 TEST_F(HaproxyTest, CountsAnswersByTargetAndKeepsCountingAcrossAReload) {
   auto& server = add_server("blue", "one");
   apply();
