@@ -3,6 +3,7 @@
 #include "oci/manifest.h"
 #include "oci/reference.h"
 #include "registry/exchange.h"
+#include "registry/fixed_tags.h"
 
 namespace watari::registry {
 
@@ -48,10 +49,13 @@ Exchange::Answer Exchange::put_manifest() {
   if (by_digest && digest != route_.last) return refuse({400, "DIGEST_INVALID", "the manifest has the digest " + digest});
   if (auto blob = access_.forbidden(route_.repository, bytes, asking()); !blob.empty())
     return refuse({400, "MANIFEST_BLOB_UNKNOWN", fmt::format("{} is not in the repository {}: push it first", blob, route_.repository)});
+  const auto tags = by_digest ? query_values(request_.query, "tag") : std::vector{route_.last};
+  for (const auto& tag : tags)
+    if (auto allowed = may_tag(images(), route_.repository, tag, digest); !allowed) return refuse(allowed.error(), {400, "TAG_INVALID", ""});
   auto stored = images().put_manifest(route_.repository, std::string(request_.headers.get("content-type")), bytes, {.digest = digest});
   if (!stored) return refuse(stored.error(), {400, stored.error().code == Code::FailedPrecondition ? "MANIFEST_BLOB_UNKNOWN" : "MANIFEST_INVALID", ""});
   net::Headers headers;
-  for (const auto& tag : by_digest ? query_values(request_.query, "tag") : std::vector{route_.last}) {
+  for (const auto& tag : tags) {
     auto tagged = images().tag(route_.repository, tag, digest);
     if (!tagged) return refuse(tagged.error(), {400, "TAG_INVALID", ""});
     if (by_digest) headers.add("oci-tag", tag);

@@ -88,6 +88,7 @@ def test_immutable_tags_stay_where_they_are(ecr, server, tmp_path):
     push_image(server, tmp_path, "fixed:1", "first")
     with pytest.raises(subprocess.CalledProcessError):
         push_image(server, tmp_path, "fixed:1", "second")
+    assert [each.get("imageTag") for each in ecr.list_images(repositoryName="fixed")["imageIds"]] == ["1"]  # nothing is left of what was refused
     ecr.put_image_tag_mutability(repositoryName="fixed", imageTagMutability="MUTABLE")
     push_image(server, tmp_path, "fixed:1", "second")
 

@@ -12,6 +12,7 @@
 #include "base/digest.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
+#include "registry/fixed_tags.h"
 #include "registry/registry.h"
 
 namespace watari::aws::ecr {
@@ -202,6 +203,7 @@ Result<PutImageResponse> put_image(Call& call, const PutImageRequest& request) {
     if (auto blob = registry->access().forbidden(request.repositoryName, request.imageManifest, policy_request(call)); !blob.empty())
       return error("LayersNotFoundException", "The layer with digest '{}' does not exist in the repository with name '{}' in the registry with id '{}'", blob,
                    request.repositoryName, call.scope.account);
+  if (request.imageTag) TRY_VOID(registry::may_tag(images, request.repositoryName, *request.imageTag, digest));
   auto stored = images.put_manifest(request.repositoryName, request.imageManifestMediaType.value_or(""), request.imageManifest, {.digest = digest});
   if (!stored && stored.error().code == Code::FailedPrecondition) return error("LayersNotFoundException", "{}", stored.error().message);
   if (!stored) return error("InvalidParameterException", "Invalid parameter at 'imageManifest': {}", stored.error().message);
