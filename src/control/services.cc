@@ -1,6 +1,8 @@
 #include "control/services.h"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "base/strings.h"
 #include "control/code_deploy.h"
@@ -167,6 +169,24 @@ void supersede(State& state, model::Service& service, Time now, const std::strin
     service.completed = history.back().target;
 }
 
+// A rule's weights are one service's: two that shift traffic with the same rule would undo each other's steps without end.
+Result<void> check_rules(const State& state, const model::Service& service) {
+  if (service.configuration.strategy == model::Strategy::Rolling) return {};
+  std::set<std::string> mine;
+  for (const auto& balancer : service.target.load_balancers) for (const auto& rule : balancer.rules(false)) mine.insert(rule);
+  std::string taken, owner;
+  state.services.each(scope_prefix(service.scope), [&](const std::string& key, const model::Service& other) {
+    bool shifts = other.status == "ACTIVE" && other.configuration.strategy != model::Strategy::Rolling;
+    if (!shifts || key == service_key(service)) return;
+    for (const auto& balancer : other.target.load_balancers)
+      for (const auto& rule : balancer.rules(false))
+        if (mine.contains(rule)) std::tie(taken, owner) = std::pair(rule, other.name);
+  });
+  if (taken.empty()) return {};
+  return fail(Error{Code::InvalidArgument, fmt::format("The service {} shifts its traffic with the listener rule {} already; give each service a rule of its own.", owner, taken),
+                    "InvalidParameterException"});
+}
+
 Result<model::Service> active_service(const State& state, const std::string& key) {
   auto service = state.services.get(key);
   if (!service) return fail(Error{Code::NotFound, "Service not found.", "ServiceNotFoundException"});
@@ -256,6 +276,7 @@ Result<model::Service> create_service(Control& control, model::Service service) 
       if (!service.client_token.empty() && old->client_token == service.client_token) return *old;
       return fail(Error{Code::AlreadyExists, "Creation of service was not idempotent.", "InvalidParameterException"});
     }
+    TRY_VOID(check_rules(state, service));
     service.created_at = control.now();
     if (service.controller == "EXTERNAL") {  // what it runs comes with its task sets
       state.services.put(key, service);
@@ -289,6 +310,11 @@ Result<model::Service> update_service(Control& control, const std::string& key, 
     if (update.network) next.network = *update.network;
     if (update.load_balancers) next.load_balancers = *update.load_balancers;
     if (update.names) std::tie(next.names_namespace, next.names) = *update.names;
+    if (update.load_balancers || update.configuration) {
+      auto wanted = service;
+      wanted.target = next;
+      TRY_VOID(check_rules(state, wanted));
+    }
     bool another = next.family != service.target.family || next.revision != service.target.revision;
     if (update.force || another || update.network || update.load_balancers || update.names) {
       supersede(state, service, control.now());

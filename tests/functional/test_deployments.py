@@ -152,7 +152,10 @@ def test_a_service_or_a_rule_may_be_deleted_in_the_middle_of_a_release(server, e
     assert requests.get(balanced.url, timeout=5).text == "v1\n"  # by the default rule
     remove(ecs, "deleted")
 
-    blue_green(server, ecs, network, "deleted-too")
+    shared = blue_green(server, ecs, network, "deleted-too")
+    with pytest.raises(botocore.exceptions.ClientError, match="deleted-too shifts its traffic with the listener rule"):
+        ecs.create_service(serviceName="deleted-second", taskDefinition="deleted-too", desiredCount=1, networkConfiguration=network,
+                           loadBalancers=shared.load_balancers(True), deploymentConfiguration={"strategy": "CANARY"})
     arn = newest(ecs, "deleted-too")["serviceDeploymentArn"]
     ecs.update_service(service="deleted-too", forceNewDeployment=True, deploymentConfiguration=pause)
     until(lambda: newest(ecs, "deleted-too")["serviceDeploymentArn"] != arn and paused(ecs, "deleted-too"))
