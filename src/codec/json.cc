@@ -86,6 +86,28 @@ void write(std::string& out, const Json& value, int indent) {
 
 }  // namespace
 
+// Not in the class: the code that copies and destroys a variant would be made anew in each of some hundred files.
+Json::Json() = default;
+Json::Json(bool value) : value_(value) {}
+Json::Json(int value) : value_(std::int64_t{value}) {}
+Json::Json(std::int64_t value) : value_(value) {}
+Json::Json(std::uint64_t value) : value_(static_cast<std::int64_t>(value)) {}
+Json::Json(double value) : value_(value) {}
+Json::Json(const char* value) : value_(std::string(value)) {}
+Json::Json(std::string_view value) : value_(std::string(value)) {}
+Json::Json(std::string value) : value_(std::move(value)) {}
+Json::Json(Array value) : value_(std::move(value)) {}
+Json::Json(Object value) : value_(std::move(value)) {}
+Json::Json(const Json& other) = default;
+Json::Json(Json&& other) noexcept = default;
+Json& Json::operator=(const Json& other) = default;
+Json& Json::operator=(Json&& other) noexcept = default;
+Json::~Json() = default;
+bool operator==(const Json& one, const Json& other) { return one.value_ == other.value_; }
+
+Json Json::object(std::initializer_list<Member> members) { return Json(Object(members)); }
+Json Json::array(std::initializer_list<Json> items) { return Json(Array(items)); }
+
 bool Json::as_bool(bool otherwise) const {
   auto* value = std::get_if<bool>(&value_);
   return value ? *value : otherwise;

@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "base/strings.h"
+#include "codec/reflect.h"
 #include "model/cidr.h"
 #include "model/tls_policy.h"
 

@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include "base/id.h"
 #include "base/strings.h"
 #include "control/code_deploy.h"
 #include "plan/reconcile.h"

@@ -1,10 +1,11 @@
 #pragma once
-// One kind of document by key: Table<model::Task> tasks(database, "tasks"). T needs WATARI_FIELDS.
+// One kind of document by key: Table<model::Task> tasks(database, "tasks"). T needs WATARI_FIELDS, and one file that makes the code of
+// Table<T>: it includes store/table_code.h and says `template class store::Table<T>;`. All others only call it: reading and writing the
+// documents of thirty types, made anew in a hundred files, was a good part of each build.
 // A new table needs no migration: its constructor reads what is stored under its name (nothing, the first time). All
 // documents stay in memory, ordered by key; a write outside a Transaction is a bug and throws std::logic_error.
 // rows() is the whole table as a value, for other threads and for whoever asks later what has changed (base/shared_map.h).
 // Thread: the control loop only.
-#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -13,7 +14,6 @@
 #include <vector>
 
 #include "base/shared_map.h"
-#include "codec/reflect.h"
 #include "store/database.h"
 
 namespace watari::store {
@@ -24,34 +24,13 @@ class Table {
   using Entry = std::pair<std::string, T>;
 
   // Problems go to database.damage(), with the table and key.
-  Table(Database& database, std::string name) : database_(database), name_(std::move(name)) {
-    database_.load(name_, [this](std::string key, std::string_view text) -> Result<void> {
-      TRY(auto json, codec::parse_json(text));
-      TRY(auto value, codec::from_json<T>(json));
-      documents_.put(key, std::move(value));
-      return {};
-    });
-  }
+  Table(Database& database, std::string name);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
-  void put(const std::string& key, T value) {
-    auto before = documents_;
-    documents_.put(key, std::move(value));
-    record(key, std::move(before));
-  }
-
-  void erase(const std::string& key) {
-    if (!has(key)) return;
-    auto before = documents_;
-    documents_.erase(key);
-    record(key, std::move(before));
-  }
-
-  std::optional<T> get(const std::string& key) const {
-    auto found = find(key);
-    return found ? std::optional<T>(*found) : std::nullopt;
-  }
+  void put(const std::string& key, T value);
+  void erase(const std::string& key);
+  std::optional<T> get(const std::string& key) const;
 
   // Without a copy; valid until the next write to this table or the end of the transaction.
   const T* find(const std::string& key) const { return documents_.find(key); }
@@ -59,13 +38,7 @@ class Table {
 
   // Copies, ordered by key (bytes): those that start with `prefix` and come after `after`, at most `limit`.
   std::vector<Entry> list(const std::string& prefix = "", const std::string& after = "",
-                          std::size_t limit = std::numeric_limits<std::size_t>::max()) const {
-    std::vector<Entry> out;
-    auto at = documents_.from(std::max(prefix, after));
-    if (at != documents_.end() && !after.empty() && at->first == after) ++at;
-    for (; at != documents_.end() && at->first.starts_with(prefix) && out.size() < limit; ++at) out.push_back(*at);
-    return out;
-  }
+                          std::size_t limit = std::numeric_limits<std::size_t>::max()) const;
 
   // Without copies; `visit(key, value)` must not write to this table.
   template <class Visit>
@@ -81,19 +54,7 @@ class Table {
   std::uint64_t version() const { return version_; }
 
  private:
-  void record(const std::string& key, SharedMap<T> before) {
-    ++version_;
-    database_.write(
-        name_, key,
-        [this, key]() -> std::optional<std::string> {
-          auto found = find(key);
-          return found ? std::optional(codec::to_json(*found).dump()) : std::nullopt;
-        },
-        [this, before = std::move(before)] {
-          ++version_;
-          documents_ = before;
-        });
-  }
+  void record(const std::string& key, SharedMap<T> before);
 
   Database& database_;
   std::string name_;

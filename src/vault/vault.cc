@@ -4,7 +4,11 @@
 
 #include "base/strings.h"
 #include "model/certificate.h"
+#include "store/table_code.h"
 #include "vault/name.h"
+
+template class watari::store::Table<watari::vault::Parameter>;
+template class watari::store::Table<watari::vault::Version>;
 
 namespace watari::vault {
 namespace {

@@ -1,5 +1,7 @@
 // Rules of security groups. Source:
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AuthorizeSecurityGroupIngress.html and its neighbours.
+#include <algorithm>
+
 #include "aws/ec2/common.h"
 #include "aws/ec2/permissions.h"
 #include "aws/gen/ec2/authorize_security_group_egress.h"

@@ -1,4 +1,5 @@
 // Tags of the private network's resources. Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateTags.html
+#include <algorithm>
 #include <functional>
 
 #include "aws/ec2/common.h"

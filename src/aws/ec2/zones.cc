@@ -1,6 +1,8 @@
 // Regions, availability zones, account attributes. Any region name works here; DescribeRegions lists those that every AWS account has.
 #include "aws/ec2/zones.h"
 
+#include <algorithm>
+
 #include "aws/ec2/common.h"
 #include "aws/gen/ec2/describe_account_attributes.h"
 #include "aws/gen/ec2/describe_availability_zones.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "aws/ecs/wire.h"
 #include "aws/gen/ecs/create_cluster.h"
 #include "aws/gen/ecs/delete_cluster.h"

@@ -1,4 +1,6 @@
 // Who calls, and temporary keys of roles. Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+#include <algorithm>
+
 #include "aws/credentials.h"
 #include "aws/gen/sts/assume_role.h"
 #include "aws/gen/sts/get_caller_identity.h"

@@ -1,4 +1,6 @@
 // What the load balancer counted while deployments shifted traffic.
+#include <algorithm>
+
 #include "aws/ecs/service_shapes.h"
 #include "aws/gen/watari/describe_traffic.h"
 #include "aws/watari/services.h"

@@ -11,7 +11,7 @@
 #include <random>
 #include <stdexcept>
 
-#include "store/table.h"
+#include "store/table_code.h"
 
 namespace watari::store {
 namespace {
