@@ -1,6 +1,7 @@
 // watari doctor: is this host fit, and has a server left anything on it?
 #include <CLI/CLI.hpp>
 
+#include "cli/options.h"
 #include "cli/output.h"
 #include "codec/json.h"
 #include "watari/checks.h"
@@ -58,7 +59,7 @@ int leaks(const Options& options) {
 
 void add_doctor(CLI::App& app, cli::Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("doctor", "Check that this host can run Watari, line by line, with what to do");
+  auto verb = cli::add_verb(app, "doctor", "Check that this host can run Watari, line by line, with what to do");
   verb->add_option("--root", options->root, "Root directory of the server")->capture_default_str();
   verb->add_flag("--leaks", options->leaks, "Instead: list what the server of this root has left on the host");
   verb->add_flag("--json", options->json, "Print JSON");

@@ -9,15 +9,16 @@
 
 #include "async/loop.h"
 #include "async/pool.h"
-#include "aws/ecs/hook_calls.h"
 #include "aws/api.h"
 #include "aws/cloudwatch/action_calls.h"
 #include "aws/docker.h"
+#include "aws/ecs/hook_calls.h"
 #include "aws/watari/contexts.h"
 #include "balancer/start.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "builder/builder.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "codec/json.h"
 #include "control/control.h"
@@ -409,7 +410,7 @@ int serve(const Options& options) {
 
 void add_serve(CLI::App& app, cli::Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("serve", "Run the platform in the foreground");
+  auto verb = cli::add_verb(app, "serve", "Run the platform in the foreground");
   verb->add_option("--root", options->root, "Directory of everything this server keeps")->capture_default_str();
   verb->add_option("--listen", options->listen, "ADDRESS:PORT of the APIs; port 0 takes a free one")->capture_default_str();
   verb->add_option("--https-listen", options->https_listen,

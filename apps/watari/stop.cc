@@ -7,6 +7,7 @@
 #include <csignal>
 #include <thread>
 
+#include "cli/options.h"
 #include "cli/output.h"
 #include "watari/root.h"
 #include "watari/verbs.h"
@@ -47,7 +48,7 @@ Result<void> stop(const Options& options) {
 
 void add_stop(CLI::App& app, cli::Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("stop", "Stop the server; tasks and load balancers keep running unless --all is given");
+  auto verb = cli::add_verb(app, "stop", "Stop the server; tasks and load balancers keep running unless --all is given");
   verb->add_option("--root", options->root, "Root directory of the server")->capture_default_str();
   verb->add_flag("--all", options->all, "Take down its tasks and load balancers too");
   verb->footer("Example:\n  watari stop --root /var/lib/watari --all");

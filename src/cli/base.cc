@@ -85,9 +85,9 @@ Result<void> build(const Options& options) {
 
 void add_base(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("base", "Make base images")->require_subcommand(1);
+  auto verb = add_verb(app, "base", "Make base images")->require_subcommand(1);
   verb->footer("Examples:\n  watari base build debian\n  watari base update");
-  auto make = verb->add_subcommand("build", "A minimal Debian from this host's signed archives, or its static busybox");
+  auto make = add_verb(*verb, "build", "A minimal Debian from this host's signed archives, or its static busybox");
   make->add_option("name", options->name, "Name of the image; its tag is the suite")->required();
   make->add_option("--suite", options->suite, "Debian suite")->capture_default_str();
   make->add_option("--packages", options->packages, "Packages besides the minimal system, separated by commas")->delimiter(',');
@@ -96,7 +96,7 @@ void add_base(CLI::App& app, Run& run) {
   make->add_option("--from", options->from, "What it is made of")->check(CLI::IsMember({"debian", "busybox"}))->capture_default_str();
   add_common(*make, *options);
 
-  auto again = verb->add_subcommand("update", "Make them again when the archive has newer packages, and list what builds on the old ones");
+  auto again = add_verb(*verb, "update", "Make them again when the archive has newer packages, and list what builds on the old ones");
   again->add_option("names", options->names, "NAME:TAG of bases (default: all that were made here)");
   add_common(*again, *options);
   again->footer("Examples:\n  watari base update\n  watari base update debian:bookworm --json");

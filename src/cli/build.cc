@@ -190,7 +190,7 @@ Result<void> build(const Options& options) {
 
 void add_build(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("build", "Build an image from a Dockerfile");
+  auto verb = add_verb(app, "build", "Build an image from a Dockerfile");
   verb->add_option("directory", options->directory, "The build context")->capture_default_str();
   verb->add_option("-f,--file", options->file, "The Dockerfile (default: Dockerfile in the context); - reads it from standard input");
   verb->add_option("-t,--tag", options->tags, "NAME or NAME:TAG of the image; may be repeated")->allow_extra_args(false);

@@ -1,6 +1,7 @@
 // watari env: the environment variables that point AWS tools at the server.
 #include <CLI/CLI.hpp>
 
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/place.h"
 #include "cli/verbs.h"
@@ -48,7 +49,7 @@ Result<void> env(const Options& options) {
 
 void add_env(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("env", "Print the environment that points AWS tools at the server");
+  auto verb = add_verb(app, "env", "Print the environment that points AWS tools at the server");
   verb->add_option("--root", options->root, "Root directory of the server (default: WATARI_ROOT or /var/lib/watari)");
   verb->add_flag("--json", options->json, "Print JSON");
   verb->footer("Example:\n  eval \"$(watari env)\" && aws ecs list-clusters");

@@ -72,7 +72,7 @@ Result<int> exec(const Options& options) {
 
 void add_exec(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("exec", "Run a command in a running container");
+  auto verb = add_verb(app, "exec", "Run a command in a running container");
   verb->add_option("name", options->name, "Service (or the end of its name), or the beginning of a task's id")->required();
   verb->add_option("-c,--container", options->container, "Which container of the task (default: the first that runs)");
   verb->add_option("--cluster", options->cluster, "Look in this cluster only");

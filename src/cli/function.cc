@@ -55,18 +55,18 @@ Result<void> remove(const Options& options) {
 
 void add_function(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("function", "What deployments call at their stages by a function's name");
+  auto verb = add_verb(app, "function", "What deployments call at their stages by a function's name");
   verb->require_subcommand(1);
   verb->footer("Examples:\n  watari function put smoke-test --url http://127.0.0.1:9000/hook\n"
                "  watari function put migrate --task-definition migrate\n  watari function list\n"
                "A lifecycle hook or an AppSpec names it as `smoke-test` or as arn:aws:lambda:REGION:ACCOUNT:function:smoke-test.");
-  auto put_verb = verb->add_subcommand("put", "Make a name known, or change what it stands for");
+  auto put_verb = add_verb(*verb, "put", "Make a name known, or change what it stands for");
   put_verb->add_option("name", options->name, "Name of the function")->required();
   auto url = put_verb->add_option("--url", options->url, "http(s) URL that gets the event as a POST");
   put_verb->add_option("--task-definition", options->task_definition, "FAMILY or FAMILY:REVISION, run as one task; exit code 0 is success")
       ->excludes(url);
-  auto list_verb = verb->add_subcommand("list", "The functions that are known");
-  auto rm_verb = verb->add_subcommand("rm", "Forget a function");
+  auto list_verb = add_verb(*verb, "list", "The functions that are known");
+  auto rm_verb = add_verb(*verb, "rm", "Forget a function");
   rm_verb->add_option("name", options->name, "Name of the function")->required();
   for (auto* each : {put_verb, list_verb, rm_verb}) add_common(*each, *options);
   put_verb->callback([options, &run] { run = [options] { return finish(put(*options)); }; });

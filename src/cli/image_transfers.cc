@@ -117,7 +117,7 @@ void add_compression(CLI::App& verb, const char* name, Options& options, const c
 
 void add_image_transfers(CLI::App& verb, Run& run) {
   auto options = std::make_shared<Options>();
-  auto pull_verb = verb.add_subcommand("pull", "Fetch an image from another registry");
+  auto pull_verb = add_verb(verb, "pull", "Fetch an image from another registry");
   pull_verb->add_option("source", options->from, "REGISTRY/NAME:TAG")->required();
   pull_verb->add_option("--as", options->to, "NAME:TAG here (default: as it was asked for)");
   pull_verb->add_flag("--all-platforms", options->all_platforms, "Of an image for several platforms all of them, not this machine's only");
@@ -125,7 +125,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   pull_verb->footer("Example:\n  watari images pull registry.example.com/team/web:1 --as web:1");
   pull_verb->callback([options, &run] { run = [options] { return finish(pull(*options)); }; });
 
-  auto push_verb = verb.add_subcommand("push", "Send an image to another registry");
+  auto push_verb = add_verb(verb, "push", "Send an image to another registry");
   push_verb->add_option("image", options->from, "NAME:TAG")->required();
   push_verb->add_option("target", options->to, "REGISTRY/NAME:TAG")->required();
   add_compression(*push_verb, "--compress", *options, "Send the layers compressed, as an image with a digest of its own");
@@ -133,7 +133,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   push_verb->footer("Example:\n  watari images push web:1 registry.example.com/team/web:1 --compress zstd");
   push_verb->callback([options, &run] { run = [options] { return finish(send(*options, "PushImage")); }; });
 
-  auto compress_verb = verb.add_subcommand("compress", "Make an image once more, with compressed layers, under another tag");
+  auto compress_verb = add_verb(verb, "compress", "Make an image once more, with compressed layers, under another tag");
   compress_verb->add_option("image", options->from, "NAME:TAG")->required();
   compress_verb->add_option("--as", options->to, "NAME:TAG of the compressed one")->required();
   add_compression(*compress_verb, "--with", *options, "How (default: zstd)");
@@ -141,7 +141,7 @@ void add_image_transfers(CLI::App& verb, Run& run) {
   compress_verb->footer("Example:\n  watari images compress web:1 --as web:1-small");
   compress_verb->callback([options, &run] { run = [options] { return finish(send(*options, "CompressImage")); }; });
 
-  auto login_verb = verb.add_subcommand("login", "Store the login for another registry; the password comes from stdin");
+  auto login_verb = add_verb(verb, "login", "Store the login for another registry; the password comes from stdin");
   login_verb->add_option("registry", options->registry, "REGISTRY, as images name it")->required();
   auto user = login_verb->add_option("--username,-u", options->user, "User name");
   login_verb->add_flag("--docker-config", options->from_docker, "Take the login that docker has stored ($DOCKER_CONFIG/config.json, or ~/.docker/config.json)")->excludes(user);

@@ -168,14 +168,14 @@ Result<void> import_caches(const Options& options) {
 }
 
 void add_caches(CLI::App& verb, const std::shared_ptr<Options>& options, Run& run) {
-  auto caches = verb.add_subcommand("cache", "The caches of RUN --mount=type=cache");
+  auto caches = add_verb(verb, "cache", "The caches of RUN --mount=type=cache");
   caches->require_subcommand(1);
-  auto out = caches->add_subcommand("export", "Write all of them to a file (a tar), for another server");
+  auto out = add_verb(*caches, "export", "Write all of them to a file (a tar), for another server");
   out->add_option("file", options->to, "FILE, or - for standard output")->required();
   add_common(*out, *options);
   out->footer("Examples:\n  watari images cache export caches.tar\n  watari images cache export - | ssh other 'cat > caches.tar && watari images cache import caches.tar'");
   out->callback([options, &run] { run = [options] { return finish(export_caches(*options)); }; });
-  auto in = caches->add_subcommand("import", "Take caches from such a file (plain, gzip or zstd); those that are here are replaced");
+  auto in = add_verb(*caches, "import", "Take caches from such a file (plain, gzip or zstd); those that are here are replaced");
   in->add_option("file", options->from, "FILE")->required();
   add_common(*in, *options);
   in->footer("Example:\n  watari images cache import caches.tar");
@@ -186,7 +186,7 @@ void add_caches(CLI::App& verb, const std::shared_ptr<Options>& options, Run& ru
 
 void add_images(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("images", "The images that are here");
+  auto verb = add_verb(app, "images", "The images that are here");
   verb->require_subcommand(0, 1);
   verb->footer("Examples:\n  watari images\n  watari images rm web:old\n  watari images prune --dry-run\n  watari images prune --older-than 1\n"
                "  watari images pull registry.example.com/team/web:1\n  watari images push web:1 registry.example.com/team/web:1 --compress zstd\n"
@@ -196,7 +196,7 @@ void add_images(CLI::App& app, Run& run) {
     if (verb->get_subcommands().empty()) run = [options] { return finish(list(*options)); };
   });
 
-  auto inspect_verb = verb->add_subcommand("inspect", "One image: its configuration, where it comes from, what is in it");
+  auto inspect_verb = add_verb(*verb, "inspect", "One image: its configuration, where it comes from, what is in it");
   inspect_verb->add_option("image", options->from, "NAME:TAG or a digest")->required();
   auto provenance = inspect_verb->add_flag("--provenance", options->provenance, "Only print how it was built (SLSA provenance)");
   inspect_verb->add_flag("--sbom", options->sbom, "Only print the list of its packages (SPDX)")->excludes(provenance);
@@ -207,13 +207,13 @@ void add_images(CLI::App& app, Run& run) {
   add_image_transfers(*verb, run);
   add_caches(*verb, options, run);
 
-  auto rm_verb = verb->add_subcommand("rm", "Remove tags");
+  auto rm_verb = add_verb(*verb, "rm", "Remove tags");
   rm_verb->add_option("names", options->names, "NAME:TAG")->required();
   add_common(*rm_verb, *options);
   rm_verb->footer("Example:\n  watari images rm web:old web:older");
   rm_verb->callback([options, &run] { run = [options] { return finish(remove(*options)); }; });
 
-  auto prune_verb = verb->add_subcommand("prune", "Remove what has no tag and is not needed by tasks, services, task definitions or recent builds, and caches of RUN steps");
+  auto prune_verb = add_verb(*verb, "prune", "Remove what has no tag and is not needed by tasks, services, task definitions or recent builds, and caches of RUN steps");
   prune_verb->add_flag("--dry-run", options->dry_run, "Only say what would be removed");
   prune_verb->add_option("--older-than", options->older_than_hours, "Hours since it was last pushed, built or started; younger things stay")
       ->check(CLI::Range(1, 8760))

@@ -78,7 +78,7 @@ Result<void> logs(const Options& options) {
 
 void add_logs(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("logs", "Print what a service's or task's containers wrote");
+  auto verb = add_verb(app, "logs", "Print what a service's or task's containers wrote");
   verb->add_option("name", options->name, "Service (or the end of its name), or the beginning of a task's id")->required();
   verb->add_flag("-f,--follow", options->follow, "Go on printing as lines come");
   verb->add_option("--since", options->since, "How far back: 30s, 10m, 2h, 1d")->capture_default_str();

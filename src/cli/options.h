@@ -17,6 +17,9 @@ struct Common {
   Result<Client> connect() const { return Client::connect(root); }
 };
 
+// As CLI11's add_subcommand. Called here alone, since it brings the whole of CLI11 along: a third of what each file of a verb cost to compile.
+CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& description);
+
 void add_common(CLI::App& verb, Common& common);  // --root, --json
 
 }  // namespace watari::cli

@@ -98,13 +98,13 @@ Result<void> remove(const Options& options) {
 
 void add_param(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("param", "Configuration and secrets (Parameter Store)");
+  auto verb = add_verb(app, "param", "Configuration and secrets (Parameter Store)");
   verb->require_subcommand(1);
   verb->footer("Examples:\n  watari param set /reservations/staging/largest_party 12\n"
                "  printf %s \"$PASSWORD\" | watari param set /reservations/staging/db_password --secure\n"
                "  watari param set /app/tls_key --secure --file key.pem\n  watari param list /reservations");
 
-  auto set_verb = verb->add_subcommand("set", "Write a parameter; the value comes from the argument, --file or stdin");
+  auto set_verb = add_verb(*verb, "set", "Write a parameter; the value comes from the argument, --file or stdin");
   set_verb->add_option("name", options->name, "For example /reservations/staging/database_url")->required();
   auto value = set_verb->add_option("value", options->value, "The value; other processes can see arguments, so prefer stdin for secrets");
   set_verb->add_option("--file", options->file, "Read the value from a file")->excludes(value);
@@ -113,19 +113,19 @@ void add_param(CLI::App& app, Run& run) {
   set_verb->footer("Examples:\n  watari param set /reservations/staging/largest_party 12\n  printf %s \"$PASSWORD\" | watari param set /reservations/staging/db_password --secure\n  watari param set /app/tls_key --secure --file key.pem");
   set_verb->callback([options, &run] { run = [options] { return finish(set(*options)); }; });
 
-  auto get_verb = verb->add_subcommand("get", "Print a parameter's value, decrypted");
+  auto get_verb = add_verb(*verb, "get", "Print a parameter's value, decrypted");
   get_verb->add_option("name", options->name, "For example /reservations/staging/largest_party")->required();
   add_common(*get_verb, *options);
   get_verb->footer("Example:\n  watari param get /reservations/staging/largest_party");
   get_verb->callback([options, &run] { run = [options] { return finish(get(*options)); }; });
 
-  auto list_verb = verb->add_subcommand("list", "List parameters below a path, without values");
+  auto list_verb = add_verb(*verb, "list", "List parameters below a path, without values");
   list_verb->add_option("path", options->path, "Only those below it")->capture_default_str();
   add_common(*list_verb, *options);
   list_verb->footer("Examples:\n  watari param list /reservations\n  watari param list --json");
   list_verb->callback([options, &run] { run = [options] { return finish(list(*options)); }; });
 
-  auto rm_verb = verb->add_subcommand("rm", "Remove parameters");
+  auto rm_verb = add_verb(*verb, "rm", "Remove parameters");
   rm_verb->add_option("names", options->names, "Which")->required();
   add_common(*rm_verb, *options);
   rm_verb->footer("Example:\n  watari param rm /reservations/staging/largest_party");

@@ -170,7 +170,7 @@ Result<void> status(const Options& options) {
 
 void add_status(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("status", "Services, revisions, deployments, tasks, targets and events");
+  auto verb = add_verb(app, "status", "Services, revisions, deployments, tasks, targets and events");
   verb->add_option("cluster", options->cluster, "Only this cluster");
   verb->add_option("--events", options->events, "Events to show of each service")->capture_default_str();
   add_common(*verb, *options);

@@ -45,13 +45,13 @@ Result<void> remove(const Options& options) {
 
 void add_volumes(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("volumes", "Shared volumes: data that outlives tasks");
+  auto verb = add_verb(app, "volumes", "Shared volumes: data that outlives tasks");
   add_common(*verb, *options);
   verb->footer("Examples:\n  watari volumes\n  watari volumes rm shop-staging-data");
   verb->callback([options, verb, &run] {
     if (verb->get_subcommands().empty()) run = [options] { return finish(list(*options)); };
   });
-  auto rm = verb->add_subcommand("rm", "Erase volumes with all that they hold; refused while a task uses them");
+  auto rm = add_verb(*verb, "rm", "Erase volumes with all that they hold; refused while a task uses them");
   rm->add_option("names", options->names, "Which")->required();
   add_common(*rm, *options);
   rm->footer("Example:\n  watari volumes rm shop-staging-data");

@@ -96,7 +96,7 @@ Result<void> run_deploy(const Options& options) {
 
 void add_deploy(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("deploy", "Deploy a task definition or an image to a service");
+  auto verb = add_verb(app, "deploy", "Deploy a task definition or an image to a service");
   verb->add_option("service,-s,--service", options->service, "The service, or the end of its name")->required();
   verb->add_option("-t,--task-definition", options->definition, "FAMILY (its newest revision), FAMILY:REVISION or ARN");
   verb->add_option("-i,--image", options->images, "Register the task definition again with this image; CONTAINER=IMAGE where it has several essential containers");

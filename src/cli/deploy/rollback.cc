@@ -112,7 +112,7 @@ std::shared_ptr<Options> common_options(CLI::App& verb) {
 }  // namespace
 
 void add_rollback(CLI::App& app, Run& run) {
-  auto verb = app.add_subcommand("rollback", "Take a service back to what it ran before, or to any revision that is kept");
+  auto verb = add_verb(app, "rollback", "Take a service back to what it ran before, or to any revision that is kept");
   auto options = common_options(*verb);
   verb->add_option("--to", options->to, "Task definition (shop-api:12, or 12) or service revision; default: the one before");
   verb->add_flag("--list", options->list, "Only list what there is to go back to");
@@ -123,7 +123,7 @@ void add_rollback(CLI::App& app, Run& run) {
 }
 
 void add_deployments(CLI::App& app, Run& run) {
-  auto verb = app.add_subcommand("deployments", "What was deployed to a service, newest first");
+  auto verb = add_verb(app, "deployments", "What was deployed to a service, newest first");
   auto options = common_options(*verb);
   verb->add_option("--limit", options->limit, "How many at most")->capture_default_str();
   verb->footer("Examples:\n  watari deployments api\n  watari deployments api --limit 5 --json");

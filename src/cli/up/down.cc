@@ -170,7 +170,7 @@ Result<void> run_down(const Options& options) {
 
 void add_down(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("down", "Remove what `watari up` made for an application");
+  auto verb = add_verb(app, "down", "Remove what `watari up` made for an application");
   verb->add_option("directory", options->directory, "Where watari.yml is")->capture_default_str();
   verb->add_option("--env", options->environment, "Which of its environments; may be left out when there is one");
   verb->add_option("--service", options->services, "Only this service of it, also one that is gone from watari.yml");

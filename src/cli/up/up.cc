@@ -168,7 +168,7 @@ Result<void> run_up(const Options& options) {
 
 void add_up(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  auto verb = app.add_subcommand("up", "Build and release the application of a directory; return when it serves");
+  auto verb = add_verb(app, "up", "Build and release the application of a directory; return when it serves");
   verb->add_option("directory", options->directory, "Where watari.yml is")->capture_default_str();
   verb->add_option("--env", options->environment, "Which of its environments; may be left out when there is one");
   add_common(*verb, *options);
