@@ -16,6 +16,11 @@
 
 namespace watari::balancer {
 
+struct ServedCertificate {
+  std::string pem;                 // certificate, chain and private key
+  std::vector<std::string> names;  // DNS names that it is for
+};
+
 // By ARN. Made from one another, so that what changed is found without looking at the rest (base/shared_map.h).
 struct Snapshot {
   SharedMap<model::LoadBalancer> load_balancers;
@@ -23,7 +28,7 @@ struct Snapshot {
   SharedMap<model::Rule> rules;  // default rules included
   SharedMap<model::TargetGroup> target_groups;
   SharedMap<model::Target> targets;                     // by "<ARN of the target group>/<something>"
-  SharedMap<std::string> certificates;                  // certificate, chain and private key as PEM
+  SharedMap<ServedCertificate> certificates;
   std::map<std::string, std::string> namespace_of_vpc;  // vpc id -> /run/netns name; absent: the host's
 };
 

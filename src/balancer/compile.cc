@@ -102,10 +102,10 @@ std::string Compiler::tls_options(int port, const std::vector<ListenerView>& lis
   std::string list;
   for (const auto& view : listeners)
     for (const auto& arn : view.listener->certificates) {
-      const auto* pem = snapshot.certificates.find(arn);
-      if (!pem) continue;
-      auto file = "certificate-" + sha256_hex(*pem).substr(0, 16) + ".pem";
-      plan.files[file] = *pem;
+      const auto* certificate = snapshot.certificates.find(arn);
+      if (!certificate) continue;
+      auto file = "certificate-" + sha256_hex(certificate->pem).substr(0, 16) + ".pem";
+      plan.files[file] = certificate->pem;
       auto line = options.run_directory + "/" + file + " [" + policy_options(view.listener->ssl_policy) + "]\n";
       if (!list.contains(line)) list += line;
     }

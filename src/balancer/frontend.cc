@@ -1,6 +1,7 @@
 // A listener port as a HAProxy frontend. Every instruction here is paid for by every request: README.md says what each costs.
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "balancer/access_log.h"
 #include "balancer/compiler.h"
@@ -40,7 +41,34 @@ struct HttpPort {
   std::string relay() const { return fmt::format("relay-{}", port); }
   // The condition that a request is for this listener; "" when the port has no other.
   std::string host_of(const ListenerView& view) const {
-    return listeners.size() > 1 ? " { var(txn.host) -m str " + to_lower(view.balancer->dns_name) + " }" : "";
+    return listeners.size() > 1 ? " { var(txn.balancer) -m str " + to_lower(view.balancer->dns_name) + " }" : "";
+  }
+  // Whom a request is for, where load balancers share the port (on AWS the address tells): who is called so, else who has a host-header rule
+  // for the name, else who has a certificate for it; of several the first by name.
+  std::string choose_balancer() const {
+    if (listeners.size() < 2) return "";
+    std::string called, ruled, certified;
+    auto take = [](const ListenerView& view, const std::string& condition) {
+      return "  http-request set-var(txn.balancer) str(" + to_lower(view.balancer->dns_name) + ") if !{ var(txn.balancer) -m found } " + condition + "\n";
+    };
+    auto take_names = [&](const ListenerView& view, std::span<const std::string> names) {
+      constexpr std::size_t kOnALine = 8;  // HAProxy takes 64 words
+      std::string out;
+      for (auto rest = names; !rest.empty(); rest = rest.subspan(std::min(kOnALine, rest.size()))) {
+        auto some = rest.first(std::min(kOnALine, rest.size()));
+        out += take(view, condition_text({{.field = "host-header", .values = {some.begin(), some.end()}}}));
+      }
+      return out;
+    };
+    for (const auto& view : listeners) {
+      called += take(view, "{ var(txn.host) -m str " + to_lower(view.balancer->dns_name) + " }");
+      for (const auto* rule : view.rules)
+        for (const auto& condition : rule->conditions)
+          if (condition.field == "host-header") ruled += take_names(view, condition.values);
+      for (const auto& arn : view.listener->certificates)
+        if (const auto* certificate = compiler.snapshot.certificates.find(arn)) certified += take_names(view, certificate->names);
+    }
+    return called + ruled + certified;
   }
   // Rules that only forward need no second step: their conditions stand at the backend's choice.
   bool logged = std::ranges::any_of(listeners, [](const ListenerView& view) { return logs_access(*view.balancer); });
@@ -188,11 +216,11 @@ struct HttpPort {
            "  http-request allow if { nbsrv(" + relay() + ") gt 0 }\n";
     auto all = before + bodies + use;
     if (logged) out += "  http-request set-var(txn.agent) req.fhdr(user-agent)\n  http-request set-var-fmt(txn.id) " + new_id() + "\n";
-    if (logged || all.contains("txn.host") || head.contains("txn.host")) out += "  http-request set-var(txn.host) req.hdr(host),host_only,lower\n";
+    if (logged || listeners.size() > 1 || all.contains("txn.host")) out += "  http-request set-var(txn.host) req.hdr(host),host_only,lower\n";
     if (all.contains("txn.query"))
       out += "  http-request set-var-fmt(txn.query) ?%[query] if { query -m len gt 0 }\n"
              "  http-request set-var(txn.query) str() if !{ query -m len gt 0 }\n";
-    out += before;
+    out += choose_balancer() + before;
     out += bodies + head + "  use_backend " + relay() + " if { nbsrv(" + relay() + ") gt 0 }\n" + shortcuts(is_direct) + use + "  default_backend nobody\n\n";
     // A process that has been replaced relays what still comes over its connections to its successor, which knows better: the
     // server is enabled then.

@@ -125,7 +125,7 @@ std::string render(const Plan& plan, const std::map<std::string, SlotTable>& tab
                     // Shortcuts are no structure: the text that the generation is the digest of has none.
                     (generation.empty() ? plan.frontends : frontends_with_shortcuts(plan)) +
                     "backend none\n\n"
-                    "backend nobody\n  http-request return status 404 content-type text/plain string \"no load balancer of that name listens here\"\n\n"
+                    "backend nobody\n  http-request return status 404 content-type text/plain string \"no load balancer here has this name, a host-header rule for it, or a certificate\"\n\n"
                     "backend broken\n  mode tcp\n\n";
   for (const auto& backend : plan.backends) {
     auto table = tables.find(backend.name);

@@ -79,15 +79,17 @@ Result<void> check_port(Control& control, const model::Listener& listener) {
   });
   TRY_VOID(outcome);
   // Load balancers share an address: HTTP listeners are told apart by the Host header, others by nothing.
-  bool shares = listener.protocol == "HTTP" || listener.protocol == "HTTPS";
+  bool shares = listener.protocol == "HTTP" || listener.protocol == "HTTPS", shared = false;
   control.state().listeners.each("", [&](const std::string& key, const model::Listener& other) {
-    if (other.port == listener.port && key != listener.arn && (!shares || other.protocol != listener.protocol))
+    if (other.port != listener.port || key == listener.arn) return;
+    shared = true;
+    if (!shares || other.protocol != listener.protocol)
       outcome = refuse(Code::AlreadyExists, "InvalidConfigurationRequest",
                        "Port {} has an {} listener of another load balancer ('{}'); on one port there can be either HTTP, or HTTPS, or one TCP or TLS "
                        "listener. Choose another port", listener.port, other.protocol, other.load_balancer);
   });
   TRY_VOID(outcome);
-  if (!control.balancer()) return {};
+  if (shared || !control.balancer()) return {};  // a port of ours may be on its way to HAProxy, which does not know it yet
   auto free = control.balancer()->check_port(listener.port);
   if (!free) return refuse(free.error().code, "InvalidConfigurationRequest", "{}", free.error().message);
   return {};

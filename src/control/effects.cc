@@ -37,7 +37,7 @@ std::string Control::Evaluation::vpc_namespace(const std::string& vpc) {
   return namespaces[vpc] = *name;
 }
 
-// Certificate, chain and key in one text, as HAProxy reads them.
+// With chain and key in one text, as HAProxy reads them.
 void Control::Evaluation::add_certificate(const std::string& arn) {
   const auto* certificate = control.state().certificates.find(arn);
   if (!certificate || balancing.certificates.contains(arn)) return;
@@ -48,7 +48,7 @@ void Control::Evaluation::add_certificate(const std::string& arn) {
     return;
   }
   auto line = [](const std::string& pem) { return pem.empty() || pem.ends_with('\n') ? pem : pem + "\n"; };
-  balancing.certificates.put(arn, line(certificate->body) + line(certificate->chain) + line(*key));
+  balancing.certificates.put(arn, {.pem = line(certificate->body) + line(certificate->chain) + line(*key), .names = certificate->facts.names});
 }
 
 void Control::Evaluation::add_namespace(const std::string& vpc) {

@@ -124,6 +124,44 @@ def test_https_chooses_certificates_by_name_and_replaces_them_without_a_failure(
     world.acm.delete_certificate(CertificateArn=wild)
 
 
+def test_load_balancers_on_one_port_are_told_apart_by_their_names_rules_and_certificates(world, authority):
+    balancers = {name: world.balancer(name) for name in ("shop", "admin")}
+    groups = {name: world.group(name, world.backend(name).port) for name in balancers}
+
+    def share(protocol, **certificates):
+        """Listeners of both on one port; it and their ARNs."""
+        port = free_port()
+        return port, {name: world.elb.create_listener(
+            LoadBalancerArn=balancers[name]["LoadBalancerArn"], Protocol=protocol, Port=port, DefaultActions=[{"Type": "forward", "TargetGroupArn": groups[name]}],
+            **({"Certificates": [{"CertificateArn": certificates[name]}]} if certificates else {}))["Listeners"][0]["ListenerArn"] for name in balancers}
+
+    def who(port, name, context=None):
+        answer = ask(port, name=name, context=context)
+        return answer.json["name"] if answer.status == 200 else answer.status
+    port, listeners = share("HTTP")
+    for name, balancer in balancers.items():
+        world.healthy(groups[name])
+        wait(lambda: who(port, balancer["DNSName"]) == name)
+        assert who(port, balancer["DNSName"].upper()) == name
+    assert who(port, "www.shop.localhost") == 404
+    world.elb.create_rule(ListenerArn=listeners["admin"], Priority=1, Actions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "403"}}],
+                          Conditions=[{"Field": "host-header", "Values": ["*.admin.localhost"]}, {"Field": "path-pattern", "Values": ["/closed"]}])
+    wait(lambda: who(port, "www.admin.localhost") == "admin")  # all rules of the load balancer that has one for the name
+    assert ask(port, "/closed", name="www.admin.localhost").status == 403
+    assert [who(port, name) for name in ("www.shop.localhost", balancers["shop"]["DNSName"])] == [404, "shop"]
+
+    port, _ = share("HTTPS", **{name: authority.load(world.acm, f"{name}.localhost", f"*.{name}.localhost") for name in balancers})
+    context = authority.context()
+
+    def serves(name):
+        try:
+            return who(port, f"www.{name}.localhost", context) == name
+        except (ssl.SSLError, ConnectionError):  # its listener is on its way
+            return False
+    wait(lambda: serves("shop") and serves("admin"))
+    assert [who(port, name, context) for name in ("shop.localhost", "admin.localhost", "a.admin.localhost")] == ["shop", "admin", "admin"]
+
+
 def test_https_listeners_are_refused_when_they_do_not_fit(world, authority):
     certificate, key = authority.issue("shop.test")
     arn = world.acm.import_certificate(Certificate=certificate, PrivateKey=key)["CertificateArn"]

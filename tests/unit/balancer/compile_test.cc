@@ -105,7 +105,7 @@ TEST(Compile, CompilesAnewWhenMoreThanWeightsDiffers) {
       [](Snapshot& now) { edit(now.rules, "rule/1")->conditions[0].values = {"/other"}; },
       [](Snapshot& now) { edit(now.rules, "rule/1")->action.body = "other"; },
       [](Snapshot& now) { edit(now.rules, "rule/2")->action.forward[0].target_group = "other"; },
-      [](Snapshot& now) { now.certificates.put("arn", "pem"); },
+      [](Snapshot& now) { now.certificates.put("arn", {.pem = "pem"}); },
       [](Snapshot& now) { now.namespace_of_vpc["vpc-1"] = "other"; },
   };
   for (std::size_t i = 0; i < changes.size(); ++i) {
